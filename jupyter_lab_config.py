@@ -1,0 +1,9 @@
+"""JupyterLab's settings for the course: on this machine only, with its token, and without questions on start."""
+
+from pathlib import Path
+
+c = get_config()  # noqa: F821 (Jupyter defines it)
+c.ServerApp.ip = "127.0.0.1"
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+c.LabApp.news_url = None
+c.LabApp.app_settings_dir = str(Path(__file__).parent / "jupyter")  # holds overrides.json

@@ -1,0 +1,1 @@
+"""Helpers shared by the lessons and labs: import from the module that owns the name, `from utils.x import name`."""

@@ -1,0 +1,315 @@
+"""Data sets in: Fernhill's, your own CSV, JSONL or Parquet file, or one from the hub; splits that do not leak.
+
+load("fernhill-tickets")                     the course's support tickets
+load("tickets.csv", label="topic")           your own file
+load("train.csv", test="test.csv")           a published split stays as it is
+"""
+
+import json
+import re
+import sys
+import unicodedata
+from io import StringIO
+from pathlib import Path
+
+from utils.runtime import ROOT
+
+# The course's own data sets: name, file, and which column is the label.
+FERNHILL = {
+    "fernhill-tickets": ("data/tickets.jsonl", "intent"),
+    "clinic-notes": ("data/domains/medical.jsonl", "label"),
+}
+TICKET_COLUMNS = ["id", "text", "intent", "priority", "sentiment", "product", "channel", "month", "group"]
+LONGEST_TEXT = 20_000  # characters; a base model reads a few thousand at most
+
+
+def load(source, text="text", label=None, test=None, validation_size=0.2, test_size=0.2, seed=0):
+    """Return a `datasets.DatasetDict` with train, validation and test; columns `text` and `label` are strings.
+
+    source: a name in FERNHILL, a path to a CSV, JSONL or Parquet file, or a hub name
+    text, label: the columns to read (other columns are kept as they are)
+    test: a path to a published test set, which is then used whole
+    validation_size, test_size: shares of all rows; a published test set takes none of them
+    Texts that say the same, exactly or nearly, and rows with one `group` stay in one split.
+    Raises ValueError, naming the file, the row and what to do.
+    """
+    if source in FERNHILL:
+        path, own_label = FERNHILL[source]
+        source, label = ROOT / path, label or own_label
+    label = label or "label"
+    if not 0 < validation_size < 1 or not 0 < test_size < 1 or validation_size + test_size >= 1:
+        raise ValueError(
+            "validation_size and test_size are shares between 0 and 1 that leave something to train on, "
+            f"got {validation_size} and {test_size}"
+        )
+    rows = read(source, text, label)
+    if test is None:
+        test_rows, rows = split_off(rows, test_size, seed)
+        validation_size = validation_size / (1 - test_size)
+    else:
+        test_rows = read(test, text, label, complete=False)
+        rows = drop_leaks(rows, test_rows, source)
+    validation_rows, train_rows = split_off(rows, validation_size, seed)
+    return as_datasets(train=train_rows, validation=validation_rows, test=test_rows)
+
+
+def labels_of(data):
+    """All labels of a DatasetDict, in alphabetical order."""
+    return sorted({label for split in data.values() for label in split["label"]})
+
+
+def as_datasets(**splits):
+    """Lists of rows (dicts) to a DatasetDict; values that differ in type between rows become text."""
+    from datasets import Dataset, DatasetDict
+
+    return DatasetDict({name: Dataset.from_list(rows) for name, rows in splits.items()})
+
+
+# ---- read and check ----------------------------------------------------------------------------
+
+
+def read(source, text="text", label="label", complete=True):
+    """Read and check one file (or hub data set): a list of dicts with `text` and `label`, in file order.
+
+    complete=False drops the demand that every label occurs twice (for a published test set).
+    """
+    path = Path(source)
+    if path.suffix.lower() in READERS:
+        if not path.is_file():
+            raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); check the path")
+        rows = READERS[path.suffix.lower()](path)
+    elif path.exists():
+        raise ValueError(f"{path}: cannot tell what this is; the name must end in {', '.join(READERS)}")
+    else:
+        rows = read_hub(str(source))
+    check_columns(rows, text, label, source)
+    rows = [{**row, "text": row[text], "label": row[label]} for row in rows]
+    check_rows(rows, source)
+    check_labels(rows, source, complete)
+    return rows
+
+
+def read_csv(path):
+    """Rows of a CSV file; every value is text, and empty stays empty."""
+    import pandas as pd
+
+    text = decode(path)
+    if not text.strip():
+        raise ValueError(f"{path}: the file is empty; it needs a header line and rows below it")
+    try:
+        table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+    except pd.errors.ParserError as error:
+        raise ValueError(
+            f"{path}: not well-formed CSV ({str(error).strip()}); a text that holds commas or line breaks must stand in double quotes"
+        ) from error
+    return table.to_dict("records") if len(table) else only_header(path, table.columns)
+
+
+def only_header(path, columns):
+    """Complain about a file without rows."""
+    raise ValueError(f"{path}: it has a header ({', '.join(columns)}) and no rows; add rows below it")
+
+
+def read_jsonl(path):
+    """Rows of a JSONL file: one JSON object a line."""
+    rows = []
+    for number, line in enumerate(decode(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg}); each line must be one complete object") from error
+        if not isinstance(row, dict):
+            raise ValueError(f'{path}, line {number}: expected an object like {{"text": …, "label": …}}, got {line[:40]}')
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"{path}: the file has no rows; it needs one JSON object a line")
+    return rows
+
+
+def read_parquet(path):
+    """Rows of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file ({error}); write it with pandas: table.to_parquet(path)") from error
+    return table.to_pylist() or only_header(path, table.column_names)
+
+
+READERS = {".csv": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet}
+
+
+def read_hub(name):
+    """All rows of a hub data set, label numbers turned into their names."""
+    from datasets import ClassLabel, load_dataset
+
+    try:
+        data = load_dataset(name)
+    except Exception as error:
+        raise ValueError(
+            f"{name}: no file of that name here, and the hub did not deliver a data set ({type(error).__name__}: "
+            f"{str(error)[:200]}); check the spelling, or download it to a CSV file first"
+        ) from error
+    rows = []
+    for split in data.values():
+        names = {c: f.names for c, f in split.features.items() if isinstance(f, ClassLabel)}
+        rows += [{c: names[c][v] if c in names else v for c, v in row.items()} for row in split]
+    return rows
+
+
+def decode(path):
+    """The file as text, or a ValueError that names the first line that is not UTF-8."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = raw[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {number}: not UTF-8 text (byte {raw[error.start]:#04x}); save the file as UTF-8, or convert it: "
+            f"text = open(path, encoding='cp1252').read(), then open(path, 'w', encoding='utf-8').write(text)"
+        ) from error
+
+
+def check_columns(rows, text, label, source):
+    """Both columns must be there."""
+    for column, parameter in ((text, "text"), (label, "label")):
+        if column not in rows[0]:
+            known = ", ".join(map(str, rows[0]))
+            raise ValueError(f"{source}: no column {column!r}; the columns are {known}: choose one with {parameter}='…'")
+
+
+def check_rows(rows, source):
+    """Every row needs a text and a label that can be used; ids must differ."""
+    seen = {}
+    for number, row in enumerate(rows, 1):
+        where = f"{source}, row {number}"
+        text, label = row.get("text"), row.get("label")
+        if not isinstance(text, str):
+            raise ValueError(f"{where}: the text is {text!r}, not a string; write it as text, or remove the row")
+        if not text.strip():
+            raise ValueError(f"{where}: the text is empty; fill it in or remove the row")
+        if len(text) > LONGEST_TEXT:
+            raise ValueError(f"{where}: the text has {len(text):,} characters (limit {LONGEST_TEXT:,}); shorten or split it")
+        if label is None or not str(label).strip():
+            raise ValueError(f"{where}: the label is empty; fill it in or remove the row")
+        row["label"] = str(label)
+        if (identity := row.get("id")) is not None:
+            if identity in seen:
+                raise ValueError(f"{where}: id {identity!r} stands in row {seen[identity]} already; give each row its own id")
+            seen[identity] = number
+
+
+def check_labels(rows, source, complete):
+    """At least two labels, each often enough to be learned and tested."""
+    first, count = {}, {}
+    for number, row in enumerate(rows, 1):
+        first.setdefault(row["label"], number)
+        count[row["label"]] = count.get(row["label"], 0) + 1
+    if not complete:
+        return
+    if len(count) < 2:
+        raise ValueError(f"{source}: all {len(rows)} rows have the label {rows[0]['label']!r}; a classifier needs at least two labels")
+    if once := [label for label in count if count[label] == 1]:
+        raise ValueError(
+            f"{source}, row {first[once[0]]}: the label {once[0]!r} occurs only once, so it cannot be both learned and tested; "
+            f"add examples, or merge it with another label ({len(once)} such labels)"
+        )
+
+
+# ---- same texts, groups, splits ----------------------------------------------------------------
+
+
+def normalise(text):
+    """The text without case, accents' encoding, punctuation and spacing: what stays equal is a duplicate."""
+    return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).lower()).strip()
+
+
+def shingles(text, width=4):
+    """The set of all runs of `width` characters of the normalised text."""
+    text = normalise(text)
+    return {text[i : i + width] for i in range(max(1, len(text) - width + 1))}
+
+
+def near_duplicates(texts, threshold=0.8):
+    """Pairs (i, j), i < j, of texts whose shingle sets overlap by at least `threshold` (Jaccard index).
+
+    MinHash finds the candidates (datasketch), the index itself decides.
+    """
+    from datasketch import MinHash, MinHashLSH
+
+    first, pairs = {}, []
+    for i, text in enumerate(texts):
+        key = normalise(text)
+        if key in first:
+            pairs.append((first[key], i))
+        else:
+            first[key] = i
+    sets = {i: shingles(key) for key, i in first.items()}
+    index = MinHashLSH(threshold=threshold, num_perm=64)
+    for i, items in sets.items():
+        sketch = MinHash(num_perm=64, seed=1)
+        sketch.update_batch([item.encode() for item in items])
+        for j in index.query(sketch):
+            if len(sets[i] & sets[j]) >= threshold * len(sets[i] | sets[j]):
+                pairs.append((j, i))
+        index.insert(i, sketch)
+    return pairs
+
+
+def group_rows(rows):
+    """One number per row; rows that share a `group`, or say nearly the same, share the number."""
+    import numpy as np
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = near_duplicates([row["text"] for row in rows])
+    first = {}
+    for i, row in enumerate(rows):
+        if row.get("group"):
+            pairs.append((first.setdefault(row["group"], i), i))
+    a, b = np.array(pairs or [(0, 0)]).T
+    graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(len(rows), len(rows)))
+    return connected_components(graph, directed=False)[1]
+
+
+def split_off(rows, share, seed=0):
+    """Split rows in two, (about `share` of each label, the rest), never through a group.
+
+    Groups come in random order; each goes where its labels still lack most. The first group
+    of a label goes to the rest, so that every label can be learned.
+    """
+    import numpy as np
+
+    groups = {}
+    for row, number in zip(rows, group_rows(rows), strict=True):
+        groups.setdefault(number, []).append(row)
+    order = [list(groups)[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+    order.sort(key=lambda number: -len(groups[number]))  # large groups first, while there is room
+    taken, seen, chosen = {}, {}, set()
+    for number in order:
+        lack = 0
+        for row in groups[number]:
+            label = row["label"]
+            lack += share * (seen.get(label, 0) + 1) - taken.get(label, 0) if label in seen else -1
+            seen[label] = seen.get(label, 0) + 1
+        if lack >= 0.5 * len(groups[number]):
+            chosen.add(number)
+            for row in groups[number]:
+                taken[row["label"]] = taken.get(row["label"], 0) + 1
+    inside = {id(row) for number in chosen for row in groups[number]}
+    return [r for r in rows if id(r) in inside], [r for r in rows if id(r) not in inside]
+
+
+def drop_leaks(rows, test_rows, source):
+    """The rows that do not repeat a row of the published test set, exactly or nearly."""
+    groups = group_rows(test_rows + rows)
+    of_test, of_rows = set(groups[: len(test_rows)]), groups[len(test_rows) :]
+    kept = [row for row, group in zip(rows, of_rows, strict=True) if group not in of_test]
+    if leaked := len(rows) - len(kept):
+        message = f"{source}: left {leaked} of {len(rows)} rows out, since the test set holds the same or nearly the same text"
+        print(message, file=sys.stderr)
+    return kept

@@ -1,0 +1,413 @@
+"""Fine-tune an encoder for classification, at the speed this machine allows.
+
+    python -m utils.train TRAIN.csv [--test TEST.csv] [--mode full|head|lora] [--epochs N] [--seed N] [--out DIR]
+
+shows progress and ends with one JSON line on standard output.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ProgressCallback
+
+from utils import models, plots
+from utils.classifiers import Classifier, longest
+from utils.runtime import device, fastest_dtype, peak_memory_mb, runs_dir, set_seed
+
+# What each mode trains, and the learning rate that suits it: fewer weights bear a higher rate.
+LEARNING_RATE = {"full": 3e-4, "head": 1e-2, "lora": 2e-3}
+
+
+@dataclass
+class Run:
+    """What fine_tune returns: the classifier, and how it came about."""
+
+    classifier: Classifier = field(repr=False)
+    mode: str
+    epochs: int  # as run, which early stopping may have shortened
+    best_epoch: int  # whose weights are kept
+    train_loss: list = field(repr=False)  # (epoch, loss) pairs
+    validation_loss: list = field(repr=False)
+    validation_accuracy: list = field(repr=False)
+    learning: int  # weights that learned
+    weights: int
+    seconds: float
+    examples_per_second: float
+    memory_mb: float
+    dtype: str
+    resumed_from: int = 0  # the epoch after which an interrupted run went on
+
+
+def fine_tune(
+    model_id,
+    data,
+    mode="full",
+    epochs=None,
+    lr=None,
+    batch_size=None,
+    rank=16,
+    patience=2,
+    seed=0,
+    out=None,
+):
+    """Fine-tune a pretrained encoder on data["train"], keep the best epoch on data["validation"].
+
+    model_id: a name of utils.models, a folder, or a hub id
+    data: a DatasetDict with columns text and label (utils.data.load makes one); its test split is not touched
+    mode: "full" trains every weight, "head" only the new last layer, "lora" adapters of `rank` and the last layer
+    epochs: None takes enough for about 600 steps, 6 to 20
+    lr: None takes the mode's default; batch_size: None takes 32 on a CPU, 64 on a GPU
+    patience: stop after this many epochs without a lower validation loss; None never stops early
+    out: a folder for checkpoints and the finished classifier; None keeps checkpoints in runs/ while it trains
+    An interrupted run, called again with the same arguments, goes on from its last finished epoch.
+    Raises ValueError for a mode, size or label that cannot work.
+    """
+    check_arguments(data, mode, epochs, batch_size, rank)
+    lr = lr or LEARNING_RATE[mode]
+    batch_size = batch_size or (32 if device() == "cpu" else 64)
+    steps_per_epoch = math.ceil(len(data["train"]) / batch_size)
+    epochs = epochs or min(20, max(6, math.ceil(600 / steps_per_epoch)))
+
+    settings = dict(model_id=str(model_id), mode=mode, epochs=epochs, lr=lr, batch_size=batch_size, rank=rank, patience=patience, seed=seed)
+    folder = Path(out) if out else runs_dir() / "unfinished" / fingerprint(settings, data)
+    checkpoint = last_checkpoint(folder, fingerprint(settings, data))
+
+    started = time.perf_counter()
+    set_seed(seed)
+    labels = sorted(set(data["train"]["label"]))
+    classifier = Classifier.from_base(model_id, labels, seed=seed, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    train = encode(classifier, data["train"])
+    validation = sorted(encode(classifier, data["validation"]), key=lambda item: len(item["input_ids"]))
+    network = prepare(classifier.network, mode, rank)
+    learning, weights = models.count_weights(network)
+    if mode == "full":
+        unused = keep_used_rows(network, train + validation)
+
+    dtype = fastest_dtype()
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=epochs,
+        learning_rate=lr,
+        warmup_steps=0.1,  # a share: the first tenth of the steps
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=64,
+        train_sampling_strategy="group_by_length",  # texts of like length share a batch: little padding
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16",
+        optim="adamw_torch_fused",
+        use_cpu=device() == "cpu",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,  # the last one; the best one stays beside it
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        restore_callback_states_from_checkpoint=True,
+        logging_steps=max(1, steps_per_epoch // 5),
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=device() == "cuda",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        seed=seed,
+    )
+    watch = Progress(epochs)
+    trainer = Trainer(
+        model=network,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=lambda items: collate(classifier.tokenizer, items),
+        compute_metrics=lambda output: {"accuracy": float((output.predictions.argmax(-1) == output.label_ids).mean())},
+        callbacks=[watch, MarkComplete(fingerprint(settings, data))] + ([EarlyStoppingCallback(patience)] if patience else []),
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    try:
+        with models.quiet_transformers():
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    except KeyboardInterrupt:
+        watch.say("interrupted: run the same call again to go on from the last finished epoch")
+        raise
+    seconds = time.perf_counter() - started
+
+    if mode == "full":
+        restore_rows(network, unused)
+    elif mode == "lora":
+        network = network.merge_and_unload()
+    classifier.network = network.eval()
+    run = summarise(classifier, trainer, watch, checkpoint, mode, dtype, learning, weights, len(train), seconds)
+    for old in folder.glob("checkpoint-*"):
+        shutil.rmtree(old)
+    if out:
+        classifier.save(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return run
+
+
+def check_arguments(data, mode, epochs, batch_size, rank):
+    """Say in a sentence what cannot work, before minutes are spent."""
+    if mode not in LEARNING_RATE:
+        raise ValueError(f"mode must be one of {', '.join(LEARNING_RATE)}, got {mode!r}")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("rank", rank)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    for split in ("train", "validation"):
+        if split not in data or not len(data[split]):
+            raise ValueError(f"data has no {split!r} rows; utils.data.load makes train, validation and test")
+    labels = set(data["train"]["label"])
+    if len(labels) < 2:
+        raise ValueError(f"the training rows have only the label {next(iter(labels))!r}; a classifier needs at least two")
+    if unknown := set(data["validation"]["label"]) - labels:
+        raise ValueError(f"the validation rows have labels that training never sees: {', '.join(sorted(unknown))}")
+
+
+# ---- batches -----------------------------------------------------------------------------------
+
+
+def encode(classifier, split):
+    """A split as a list of {"input_ids", "labels"}: token numbers and the label's number."""
+    number = {label: i for i, label in enumerate(classifier.labels)}
+    tokens = classifier.tokenizer(list(split["text"]), truncation=True, max_length=longest(classifier.network.config))
+    return [{"input_ids": ids, "labels": number[label]} for ids, label in zip(tokens["input_ids"], split["label"], strict=True)]
+
+
+def collate(tokenizer, items):
+    """One batch, padded to its own longest text: tensors (B, T), (B, T) and (B,)."""
+    batch = tokenizer.pad({"input_ids": [item["input_ids"] for item in items]}, return_tensors="pt")
+    labels = torch.tensor([item["labels"] for item in items])
+    return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "labels": labels}
+
+
+# ---- what learns -------------------------------------------------------------------------------
+
+
+def prepare(network, mode, rank):
+    """Choose the weights that learn: all, the head, or the head and LoRA adapters on all linear layers."""
+    if mode == "full":
+        return network
+    if mode == "head":
+        models.freeze(network.encoder)
+        return network
+    from peft import LoraConfig, get_peft_model
+
+    # All linear layers and alpha = 2 r: arXiv 2106.09685, and what later work found to matter.
+    linear = [name for name, module in network.encoder.named_modules(prefix="encoder") if isinstance(module, nn.Linear)]
+    return get_peft_model(network, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear, modules_to_save=["classifier"]))
+
+
+class UsedRows(nn.Module):
+    """The rows of an embedding table that a data set uses.
+
+    Two in three weights of MiniLM are its table of 30,522 tokens, and a data set uses a few thousand of them.
+    The gradient of the others is zero, so training without them gives the same result; but zeroing,
+    clipping and updating millions of zeros takes a fifth of each step on a CPU.
+    """
+
+    def __init__(self, table, used):
+        super().__init__()
+        self.weight = nn.Parameter(table[used].clone())  # (used, D)
+        row = torch.zeros(len(table), dtype=torch.long, device=table.device)
+        row[used] = torch.arange(len(used), device=table.device)
+        self.register_buffer("row", row, persistent=False)
+
+    def forward(self, input_ids):
+        """Vectors (B, T, D) of token numbers (B, T)."""
+        return F.embedding(self.row[input_ids], self.weight)
+
+
+def keep_used_rows(network, items):
+    """Swap the token embedding for its used rows; returns what restore_rows needs."""
+    full = network.encoder.get_input_embeddings()
+    used = torch.tensor(sorted({token for item in items for token in item["input_ids"]} | {full.padding_idx or 0}))
+    network.encoder.set_input_embeddings(UsedRows(full.weight.data, used))
+    return full, used
+
+
+def restore_rows(network, unused):
+    """Put the trained rows back into the full table."""
+    full, used = unused
+    with torch.no_grad():
+        full.weight[used] = network.encoder.get_input_embeddings().weight.to(full.weight.device)
+    network.encoder.set_input_embeddings(full.to(network.device))
+
+
+# ---- interrupted runs --------------------------------------------------------------------------
+
+
+def fingerprint(settings, data):
+    """Sixteen letters that are equal only for equal settings and data."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for split in ("train", "validation"):
+        for text, label in zip(data[split]["text"], data[split]["label"], strict=True):
+            digest.update(f"{split}\0{text}\0{label}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+class MarkComplete(TrainerCallback):
+    """Mark a checkpoint once all its files are written; a run that was killed while saving leaves none."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def on_save(self, args, state, control, **_):
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "complete").write_text(self.mark)
+
+
+def last_checkpoint(folder, mark):
+    """The newest complete checkpoint of this very run, or None; others are removed."""
+    found = []
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1])):
+        done = checkpoint / "complete"
+        if done.exists() and done.read_text() == mark:
+            found.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return found[-1] if found else None
+
+
+# ---- progress ----------------------------------------------------------------------------------
+
+
+class Progress(TrainerCallback):
+    """Live curves in a notebook, one plain line per epoch elsewhere; time left in both."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+        self.live = plots.LiveCurves() if plots.in_notebook() else None
+        self.train, self.validation, self.accuracy = [], [], []
+        self.shown = 0.0
+
+    def say(self, line):
+        """Show the progress line."""
+        if self.live:
+            self.live.progress(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def on_train_begin(self, args, state, control, **_):
+        self.started, self.first = time.perf_counter(), state.global_step
+        for entry in state.log_history:  # a resumed run shows its past, too
+            self.remember(entry)
+
+    def remember(self, entry):
+        """Sort one log entry into the curves."""
+        epoch = entry.get("epoch")
+        if "loss" in entry:
+            self.train.append((epoch, entry["loss"]))
+        if "eval_loss" in entry:
+            self.validation.append((round(epoch), entry["eval_loss"]))
+            self.accuracy.append((round(epoch), entry["eval_accuracy"]))
+
+    def left(self, state):
+        """Time left, as minutes:seconds, if no early stop comes."""
+        done = state.global_step - self.first
+        seconds = (time.perf_counter() - self.started) / max(done, 1) * (state.max_steps - state.global_step)
+        return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+
+    def on_step_end(self, args, state, control, **_):
+        if self.live and time.perf_counter() - self.shown > 0.5:
+            self.shown = time.perf_counter()
+            share = state.global_step / state.max_steps
+            bar = "#" * round(30 * share) + "·" * (30 - round(30 * share))
+            self.say(
+                f"epoch {min(self.epochs, 1 + int(state.epoch))} of {self.epochs}  [{bar}]  step {state.global_step} of {state.max_steps}, at most {self.left(state)} left"
+            )
+
+    def on_log(self, args, state, control, logs=None, **_):
+        self.remember({"epoch": state.epoch, **(logs or {})})
+
+    def on_evaluate(self, args, state, control, metrics=None, **_):
+        if self.live:
+            self.live.draw(self.train, self.validation, self.accuracy)
+        else:
+            loss = f"loss {self.train[-1][1]:.3f}, " if self.train else ""
+            self.say(
+                f"epoch {round(state.epoch)} of {self.epochs}: {loss}validation loss {metrics['eval_loss']:.3f}, "
+                f"validation accuracy {metrics['eval_accuracy']:.1%}, at most {self.left(state)} left"
+            )
+
+
+def summarise(classifier, trainer, watch, checkpoint, mode, dtype, learning, weights, n_train, seconds):
+    """Gather a finished run, and show its last curves."""
+    best = min(watch.validation, key=lambda pair: pair[1])[0]
+    steps = trainer.state.global_step - watch.first
+    examples = steps / trainer.state.max_steps * watch.epochs * n_train
+    run = Run(
+        classifier=classifier,
+        mode=mode,
+        epochs=watch.validation[-1][0],
+        best_epoch=best,
+        train_loss=watch.train,
+        validation_loss=watch.validation,
+        validation_accuracy=watch.accuracy,
+        learning=learning,
+        weights=weights,
+        seconds=seconds,
+        examples_per_second=examples / seconds,
+        memory_mb=peak_memory_mb(),
+        dtype=dtype,
+        resumed_from=round(watch.first / trainer.state.max_steps * watch.epochs) if checkpoint else 0,
+    )
+    if watch.live:
+        watch.live.draw(watch.train, watch.validation, watch.accuracy, best)
+    stopped = "" if run.epochs == watch.epochs else f", stopped early after epoch {run.epochs}"
+    watch.say(f"done in {seconds:.0f} s: {run.examples_per_second:.0f} examples/s in {dtype}{stopped}; kept epoch {best}")
+    return run
+
+
+# ---- from the shell ----------------------------------------------------------------------------
+
+
+def main(arguments):
+    """Train on a file, score on a test file (or a held-out share); returns the exit status."""
+    from utils.data import load
+    from utils.evaluate import score
+
+    parser = argparse.ArgumentParser(prog="python -m utils.train", description="Fine-tune a pretrained encoder on labelled texts.")
+    parser.add_argument("train", help="CSV, JSONL or Parquet with columns text and label")
+    parser.add_argument("--test", help="a test file of its own; without one, a fifth of the rows is held out")
+    parser.add_argument("--text", default="text", help="name of the text column")
+    parser.add_argument("--label", default="label", help="name of the label column")
+    parser.add_argument("--model", default="minilm", help="a name of utils.models, a folder, or a hub id")
+    parser.add_argument("--mode", default="full", choices=list(LEARNING_RATE))
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", help="folder for checkpoints and the finished classifier")
+    a = parser.parse_args(arguments)
+    try:
+        data = load(a.train, a.text, a.label, test=a.test, validation_size=0.1, seed=a.seed)
+        run = fine_tune(a.model, data, mode=a.mode, epochs=a.epochs, seed=a.seed, out=a.out)
+    except (ValueError, models.ModelNotAvailable) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    result = score(run.classifier, data["test"])
+    figures = {
+        "accuracy": result.accuracy.estimate,
+        "accuracy_interval": list(result.accuracy),
+        "macro_f1": result.macro_f1.estimate,
+        "macro_f1_interval": list(result.macro_f1),
+        "n_test": result.n,
+        "train_seconds": run.seconds,
+        "examples_per_second": run.examples_per_second,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    print(json.dumps({name: value if isinstance(value, list) else round(value, 4) for name, value in figures.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
