@@ -304,7 +304,7 @@ def main(arguments):
     if not arguments:
         report()
         return 0
-    if arguments[0] != "fetch" or (unknown := [name for name in arguments[1:] if name not in REGISTRY]):
+    if arguments[0] != "fetch" or set(arguments[1:]) - set(REGISTRY):
         print(f"usage: python -m utils.models [fetch [{' | '.join(REGISTRY)}]]", file=sys.stderr)
         return 2
     try:

@@ -19,7 +19,6 @@ BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW, BLACK = (
     "#F0E442",
     "#000000",
 )
-_numbers = itertools.count(1)
 
 
 def figure(width=6.0, height=3.4, columns=1):
@@ -125,58 +124,3 @@ def plot_confusion(table, ax=None):
     ax.set(xlabel="predicted", ylabel="truth", yticks=range(len(table)), yticklabels=table.index)
     ax.set_xticks(range(len(table)), table.columns, rotation=60, ha="right", rotation_mode="anchor")
     return ax
-
-
-def in_notebook():
-    """True where display() shows pictures: Jupyter and Colab, not a terminal."""
-    import sys
-
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")
-
-
-class LiveCurves:
-    """Loss curves and a progress line that renew themselves in place while a model trains."""
-
-    def __init__(self):
-        self.id = f"curves-{next(_numbers)}"
-        self.shown = {}
-
-    def _display(self, part, content, **kind):
-        from IPython.display import display
-
-        name = f"{self.id}-{part}"
-        if part == "figure":
-            show(*content, display_id=name, update=part in self.shown)
-        else:
-            display(
-                {"text/plain": content, "text/html": f"<pre>{html.escape(content)}</pre>"},
-                raw=True,
-                display_id=name,
-                update=part in self.shown,
-            )
-        self.shown[part] = True
-
-    def progress(self, line):
-        """Replace the progress line."""
-        self._display("progress", line)
-
-    def draw(self, train, validation, accuracy, best=None):
-        """Replace the figure; all three are lists of (epoch, value)."""
-        fig, (left, right) = figure(9.0, 3.2, columns=2)
-        plot_losses(train, validation, best, left)
-        plot_accuracy(accuracy, right)
-        self._display("figure", (fig, describe_curves(train, validation, accuracy, best)))
-
-
-def describe_curves(train, validation, accuracy, best=None):
-    """The learning curves in one sentence, for the figure's alternative text."""
-    if not validation:
-        return "Learning curves: training has just begun."
-    (first, start), (last, end) = validation[0], validation[-1]
-    words = f"Learning curves: validation loss {start:.2f} after epoch {first:g} and {end:.2f} after epoch {last:g}"
-    if train:
-        words += f"; training loss {train[0][1]:.2f} at first and {train[-1][1]:.2f} at last"
-    words += f"; validation accuracy {accuracy[-1][1]:.0%} at last."
-    return words if best is None else f"{words[:-1]}; the weights of epoch {best:g} are kept."

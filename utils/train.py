@@ -12,6 +12,7 @@ import math
 import shutil
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from torch.nn import functional as F
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-from utils import models, plots
+from utils import models
 from utils.classifiers import Classifier, longest
+from utils.progress import Progress
 from utils.runtime import device, fastest_dtype, peak_memory_mb, runs_dir, set_seed
 
 # What each mode trains, and the learning rate that suits it: fewer weights bear a higher rate.
@@ -204,7 +206,9 @@ def prepare(network, mode, rank):
 
     # All linear layers and alpha = 2 r: arXiv 2106.09685, and what later work found to matter.
     linear = [name for name, module in network.encoder.named_modules(prefix="encoder") if isinstance(module, nn.Linear)]
-    return get_peft_model(network, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear, modules_to_save=["classifier"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft's own, about a name of transformers
+        return get_peft_model(network, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear, modules_to_save=["classifier"]))
 
 
 class UsedRows(nn.Module):
@@ -275,68 +279,6 @@ def last_checkpoint(folder, mark):
         else:
             shutil.rmtree(checkpoint)
     return found[-1] if found else None
-
-
-# ---- progress ----------------------------------------------------------------------------------
-
-
-class Progress(TrainerCallback):
-    """Live curves in a notebook, one plain line per epoch elsewhere; time left in both."""
-
-    def __init__(self, epochs):
-        self.epochs = epochs
-        self.live = plots.LiveCurves() if plots.in_notebook() else None
-        self.train, self.validation, self.accuracy = [], [], []
-        self.shown = 0.0
-
-    def say(self, line):
-        """Show the progress line."""
-        if self.live:
-            self.live.progress(line)
-        else:
-            print(line, file=sys.stderr, flush=True)
-
-    def on_train_begin(self, args, state, control, **_):
-        self.started, self.first = time.perf_counter(), state.global_step
-        for entry in state.log_history:  # a resumed run shows its past, too
-            self.remember(entry)
-
-    def remember(self, entry):
-        """Sort one log entry into the curves."""
-        epoch = entry.get("epoch")
-        if "loss" in entry:
-            self.train.append((epoch, entry["loss"]))
-        if "eval_loss" in entry:
-            self.validation.append((round(epoch), entry["eval_loss"]))
-            self.accuracy.append((round(epoch), entry["eval_accuracy"]))
-
-    def left(self, state):
-        """Time left, as minutes:seconds, if no early stop comes."""
-        done = state.global_step - self.first
-        seconds = (time.perf_counter() - self.started) / max(done, 1) * (state.max_steps - state.global_step)
-        return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
-
-    def on_step_end(self, args, state, control, **_):
-        if self.live and time.perf_counter() - self.shown > 0.5:
-            self.shown = time.perf_counter()
-            share = state.global_step / state.max_steps
-            bar = "#" * round(30 * share) + "·" * (30 - round(30 * share))
-            self.say(
-                f"epoch {min(self.epochs, 1 + int(state.epoch))} of {self.epochs}  [{bar}]  step {state.global_step} of {state.max_steps}, at most {self.left(state)} left"
-            )
-
-    def on_log(self, args, state, control, logs=None, **_):
-        self.remember({"epoch": state.epoch, **(logs or {})})
-
-    def on_evaluate(self, args, state, control, metrics=None, **_):
-        if self.live:
-            self.live.draw(self.train, self.validation, self.accuracy)
-        else:
-            loss = f"loss {self.train[-1][1]:.3f}, " if self.train else ""
-            self.say(
-                f"epoch {round(state.epoch)} of {self.epochs}: {loss}validation loss {metrics['eval_loss']:.3f}, "
-                f"validation accuracy {metrics['eval_accuracy']:.1%}, at most {self.left(state)} left"
-            )
 
 
 def summarise(classifier, trainer, watch, checkpoint, mode, dtype, learning, weights, n_train, seconds):
