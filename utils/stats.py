@@ -22,6 +22,7 @@ class Interval:
 
 def accuracy(truth, predicted):
     """Share of right answers."""
+    check_same_length(truth, predicted)
     return float(np.mean(np.asarray(truth) == np.asarray(predicted)))
 
 
@@ -31,6 +32,7 @@ def macro_f1(truth, predicted):
     Written with counts because a bootstrap calls it thousands of times. Labels that occur neither
     in the truth nor in the predictions are left out.
     """
+    check_same_length(truth, predicted)
     labels, codes = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
     truth, predicted = codes[: len(truth)], codes[len(truth) :]
     hits = np.bincount(truth[truth == predicted], minlength=len(labels))
@@ -63,6 +65,8 @@ def wilson(successes, n):
     """95 % interval of a share; holds near 0 and 1, where a bootstrap sees no spread (Wilson, 1927)."""
     from scipy.stats import binomtest
 
+    if n < 1:
+        raise ValueError(f"a share needs at least one item, got n = {n}")
     interval = binomtest(int(successes), int(n)).proportion_ci(method="wilson")
     return Interval(successes / n, float(interval.low), float(interval.high))
 
@@ -73,6 +77,7 @@ def score_interval(name, truth, predicted, resamples=2000, seed=0):
     When every item is right (or every item wrong) each resample gives the same value and a bootstrap
     would claim certainty; Wilson's interval of the share is reported instead.
     """
+    check_same_length(truth, predicted)
     codes = np.unique(np.concatenate([truth, predicted]), return_inverse=True)[1]
     truth, predicted = codes[: len(truth)], codes[len(truth) :]
     right = int(np.sum(truth == predicted))
@@ -83,6 +88,7 @@ def score_interval(name, truth, predicted, resamples=2000, seed=0):
 
 def paired_difference(name, truth, predicted_a, predicted_b, resamples=2000, seed=0):
     """Metric of b minus metric of a on the same items, with its paired bootstrap interval."""
+    check_same_length(truth, predicted_a, predicted_b)
     metric = METRICS[name]
     codes = np.unique(np.concatenate([truth, predicted_a, predicted_b]), return_inverse=True)[1]
     columns = np.split(codes, [len(truth), 2 * len(truth)])

@@ -6,6 +6,7 @@ shows progress and ends with one JSON line on standard output.
 """
 
 import argparse
+import gc
 import hashlib
 import json
 import math
@@ -23,12 +24,12 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from transformers.trainer_callback import ProgressCallback
 
 from utils import models
-from utils.classifiers import Classifier, longest
+from utils.classifiers import Classifier
 from utils.progress import Progress
 from utils.runtime import device, fastest_dtype, peak_memory_mb, runs_dir, set_seed
 
 # What each mode trains, and the learning rate that suits it: fewer weights bear a higher rate.
-LEARNING_RATE = {"full": 3e-4, "head": 1e-2, "lora": 2e-3}
+LEARNING_RATE = {"full": 2e-4, "head": 1e-2, "lora": 2e-3}
 
 
 @dataclass
@@ -58,6 +59,7 @@ def fine_tune(
     epochs=None,
     lr=None,
     batch_size=None,
+    max_tokens=128,
     rank=16,
     patience=2,
     seed=0,
@@ -70,25 +72,36 @@ def fine_tune(
     mode: "full" trains every weight, "head" only the new last layer, "lora" adapters of `rank` and the last layer
     epochs: None takes enough for about 600 steps, 6 to 20
     lr: None takes the mode's default; batch_size: None takes 32 on a CPU, 64 on a GPU
+    max_tokens: longer texts are cut
     patience: stop after this many epochs without a lower validation loss; None never stops early
     out: a folder for checkpoints and the finished classifier; None keeps checkpoints in runs/ while it trains
     An interrupted run, called again with the same arguments, goes on from its last finished epoch.
     Raises ValueError for a mode, size or label that cannot work.
     """
-    check_arguments(data, mode, epochs, batch_size, rank)
+    check_arguments(data, mode, epochs, batch_size, max_tokens, rank)
     lr = lr or LEARNING_RATE[mode]
     batch_size = batch_size or (32 if device() == "cpu" else 64)
     steps_per_epoch = math.ceil(len(data["train"]) / batch_size)
     epochs = epochs or min(20, max(6, math.ceil(600 / steps_per_epoch)))
 
-    settings = dict(model_id=str(model_id), mode=mode, epochs=epochs, lr=lr, batch_size=batch_size, rank=rank, patience=patience, seed=seed)
+    settings = dict(
+        model_id=str(model_id),
+        mode=mode,
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        max_tokens=max_tokens,
+        rank=rank,
+        patience=patience,
+        seed=seed,
+    )
     folder = Path(out) if out else runs_dir() / "unfinished" / fingerprint(settings, data)
     checkpoint = last_checkpoint(folder, fingerprint(settings, data))
 
     started = time.perf_counter()
     set_seed(seed)
     labels = sorted(set(data["train"]["label"]))
-    classifier = Classifier.from_base(model_id, labels, seed=seed, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    classifier = Classifier.from_base(model_id, labels, max_tokens, seed, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     train = encode(classifier, data["train"])
     validation = sorted(encode(classifier, data["validation"]), key=lambda item: len(item["input_ids"]))
     network = prepare(classifier.network, mode, rank)
@@ -103,8 +116,7 @@ def fine_tune(
         learning_rate=lr,
         warmup_steps=0.1,  # a share: the first tenth of the steps
         per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=64,
-        train_sampling_strategy="group_by_length",  # texts of like length share a batch: little padding
+        per_device_eval_batch_size=16 if device() == "cpu" else 64,  # sorted by length: small batches pad less
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         optim="adamw_torch_fused",
@@ -124,7 +136,7 @@ def fine_tune(
         seed=seed,
     )
     watch = Progress(epochs)
-    trainer = Trainer(
+    trainer = BucketTrainer(
         model=network,
         args=arguments,
         train_dataset=train,
@@ -149,6 +161,8 @@ def fine_tune(
         network = network.merge_and_unload()
     classifier.network = network.eval()
     run = summarise(classifier, trainer, watch, checkpoint, mode, dtype, learning, weights, len(train), seconds)
+    del trainer  # its reference cycles hold the optimiser's memory
+    gc.collect()
     for old in folder.glob("checkpoint-*"):
         shutil.rmtree(old)
     if out:
@@ -158,11 +172,11 @@ def fine_tune(
     return run
 
 
-def check_arguments(data, mode, epochs, batch_size, rank):
+def check_arguments(data, mode, epochs, batch_size, max_tokens, rank):
     """Say in a sentence what cannot work, before minutes are spent."""
     if mode not in LEARNING_RATE:
         raise ValueError(f"mode must be one of {', '.join(LEARNING_RATE)}, got {mode!r}")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("rank", rank)):
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("max_tokens", max_tokens), ("rank", rank)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     for split in ("train", "validation"):
@@ -181,8 +195,8 @@ def check_arguments(data, mode, epochs, batch_size, rank):
 def encode(classifier, split):
     """A split as a list of {"input_ids", "labels"}: token numbers and the label's number."""
     number = {label: i for i, label in enumerate(classifier.labels)}
-    tokens = classifier.tokenizer(list(split["text"]), truncation=True, max_length=longest(classifier.network.config))
-    return [{"input_ids": ids, "labels": number[label]} for ids, label in zip(tokens["input_ids"], split["label"], strict=True)]
+    tokens = classifier.encode(split["text"])
+    return [{"input_ids": ids, "labels": number[label]} for ids, label in zip(tokens, split["label"], strict=True)]
 
 
 def collate(tokenizer, items):
@@ -190,6 +204,36 @@ def collate(tokenizer, items):
     batch = tokenizer.pad({"input_ids": [item["input_ids"] for item in items]}, return_tensors="pt")
     labels = torch.tensor([item["labels"] for item in items])
     return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "labels": labels}
+
+
+class LengthBuckets(torch.utils.data.Sampler):
+    """An order of the examples in which each batch holds texts of like length, and batches come at random.
+
+    Lengths are blurred by up to a tenth, so that batches differ from epoch to epoch. On 742 support
+    tickets in batches of 32, 70 % of the tokens are padding in random order, 36 % with transformers' own
+    group_by_length (which sorts within chunks, and small data have small chunks), 8 % in this order.
+    """
+
+    def __init__(self, lengths, batch_size):
+        self.lengths, self.batch_size = torch.tensor(lengths, dtype=torch.float), batch_size
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __iter__(self):
+        blurred = self.lengths * (0.9 + 0.2 * torch.rand(len(self)))
+        order = blurred.argsort()
+        batches = list(order.split(self.batch_size))
+        whole = len(self) // self.batch_size  # an incomplete batch (the longest texts) comes last
+        shuffled = [batches[i] for i in torch.randperm(whole)] + batches[whole:]
+        return iter(torch.cat(shuffled).tolist())
+
+
+class BucketTrainer(Trainer):
+    """transformers' Trainer with batches of like length."""
+
+    def _get_train_sampler(self, train_dataset=None):
+        return LengthBuckets([len(item["input_ids"]) for item in self.train_dataset], self.args.per_device_train_batch_size)
 
 
 # ---- what learns -------------------------------------------------------------------------------

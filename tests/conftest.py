@@ -1,0 +1,41 @@
+"""What all tests share: no network, no windows, one thread per worker; a tiny model and a toy data set."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is loaded
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import matplotlib
+import pytest
+
+from utils.data import as_datasets
+from utils.models import tiny_model
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runs(tmp_path_factory):
+    """What tests produce goes to a temporary folder, one per worker."""
+    os.environ["FTM_RUNS"] = str(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A folder with a two-layer encoder of random weights."""
+    return tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def toy_data():
+    """Three labels, each told by one word; a tiny model learns them in seconds."""
+    words = {"refund": "money", "repair": "fix a zip", "delivery": "where"}
+
+    def rows(numbers):
+        return [{"id": f"{label}-{n}", "text": f"{word} {n}", "label": label} for n in numbers for label, word in words.items()]
+
+    return as_datasets(train=rows(range(40)), validation=rows(range(40, 50)), test=rows(range(50, 60)))

@@ -1,0 +1,104 @@
+"""Interactive parts of the lessons (ipywidgets): the quiz of beliefs, and the box for your own ticket."""
+
+import html
+import json
+import os
+
+import ipywidgets as w
+
+from utils.runtime import ROOT
+
+ANSWERS = ROOT / ".answers.json"  # stays on this machine
+
+
+def load_answers():
+    """All answers given so far: {quiz: {question: answer}}; a damaged file counts as none."""
+    try:
+        return json.loads(ANSWERS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def save_answers(quiz, answers):
+    """Keep the answers to one quiz; written beside and renamed, so that a crash keeps the old file."""
+    everything = {**load_answers(), quiz: answers}
+    beside = ANSWERS.with_suffix(".new")
+    beside.write_text(json.dumps(everything, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(beside, ANSWERS)
+
+
+def belief_quiz(name, questions):
+    """Ask what the learner believes now; the course answers later, with a measurement.
+
+    questions: a list of {"ask": …, "options": [...], "lesson": "07"}.
+    """
+    before = load_answers().get(name, {})
+    choices = []
+    for question in questions:
+        given = before.get(question["ask"])
+        value = given if given in question["options"] else None
+        choices.append(w.RadioButtons(options=question["options"], value=value, layout=w.Layout(width="95%")))
+    button = w.Button(description="Keep my answers", button_style="primary")
+    message = w.HTML()
+
+    def keep(_):
+        save_answers(name, {q["ask"]: c.value for q, c in zip(questions, choices, strict=True) if c.value})
+        open_ones = sum(c.value is None for c in choices)
+        lessons = ", ".join(sorted({q["lesson"] for q in questions}))
+        message.value = f"{open_ones} still open." if open_ones else f"Kept on this machine. Lessons {lessons} measure the answers."
+
+    button.on_click(keep)
+    asked = []
+    for number, (question, choice) in enumerate(zip(questions, choices, strict=True), 1):
+        asked += [w.HTML(f"<b>{number}. {html.escape(question['ask'])}</b>"), choice]
+    box = w.VBox([*asked, button, message])
+    box.choices, box.button, box.message = choices, button, message
+    return box
+
+
+def try_it(classifier, text="", top=3):
+    """A box: type a text, see the labels that the classifier finds likeliest."""
+    entry = w.Textarea(value=text, placeholder="type or paste a message", layout=w.Layout(width="95%", height="80px"))
+    button = w.Button(description="Which label?", button_style="primary")
+    answer = w.HTML()
+
+    def classify(_):
+        if not entry.value.strip():
+            answer.value = "Type a message first."
+            return
+        shares = classifier.scores([entry.value])[0]
+        best = sorted(zip(shares, classifier.labels, strict=True), reverse=True)[:top]
+        answer.value = "".join(
+            "<div style='margin:3px 0'><span style='display:inline-block;background:#0072B2;height:12px;"
+            f"width:{round(200 * share)}px'></span>"
+            f" {html.escape(label)} {share:.0%}</div>"
+            for share, label in best
+        )
+
+    button.on_click(classify)
+    box = w.VBox([entry, button, answer])
+    box.entry, box.button, box.answer = entry, button, answer
+    return box
+
+
+def threshold_slider(confidence, right):
+    """A slider: act alone above this confidence; shows the share of items handled, and how many are right.
+
+    confidence: the likeliest label's probability, per item; right: whether that label is true.
+    """
+    import numpy as np
+
+    confidence, right = np.asarray(confidence), np.asarray(right)
+    slider = w.FloatSlider(value=0.5, min=0, max=0.95, step=0.05, description="bar", readout_format=".2f", continuous_update=False)
+    text = w.HTML()
+
+    def tell(_=None):
+        alone = confidence >= slider.value
+        share = f"{alone.mean():.0%} of {len(alone)} messages are routed alone"
+        text.value = f"{share}; {right[alone].mean():.0%} of these rightly." if alone.any() else f"{share}."
+
+    slider.observe(tell, "value")
+    tell()
+    box = w.VBox([slider, text])
+    box.slider, box.text = slider, text
+    return box
