@@ -59,12 +59,15 @@ def test_tables_count_each_label():
 
 @pytest.mark.parametrize(
     ("first", "second", "sentence"),
-    [(range(10), range(30), "second is better than first: +50.0 points"), (range(30), range(10), "second is worse than first: -50.0 points")],
+    [
+        (range(10), range(30), "second is better than first: +50.0 points"),
+        (range(30), range(10), "second is worse than first: -50.0 points"),
+    ],
 )
 def test_a_clear_difference_is_said_with_its_direction(first, second, sentence):
     data = split()
     result = compare(score(knows(data, first), data, "first"), score(knows(data, second), data, "second"))
-    assert str(result).startswith(sentence) and "McNemar p = < 0.001" in str(result) and "n = 40" in str(result)
+    assert str(result).startswith(sentence) and "McNemar p < 0.001" in str(result) and "n = 40" in str(result)
     assert {result.only_a, result.only_b} == {0, 20} and result.difference.low * result.difference.high > 0
     assert result.f1_difference.estimate * result.difference.estimate > 0
 
@@ -74,7 +77,7 @@ def test_a_small_difference_is_said_to_be_too_small_to_tell(second):
     data = split()
     sentence = str(compare(score(knows(data, range(30)), data, "first"), score(knows(data, second), data, "second")))
     assert sentence.startswith("second against first: ") and sentence.endswith("too small a difference to tell on 40 items")
-    assert "better" not in sentence and "worse" not in sentence
+    assert "McNemar p = " in sentence and "better" not in sentence and "worse" not in sentence
 
 
 @pytest.mark.parametrize("other", [split(39), split(40, "ba"), {**split(), "text": ["other"] * 40}])
@@ -96,7 +99,7 @@ def test_an_empty_split_and_a_system_that_skips_texts_are_refused():
 def test_latency_takes_one_text_at_a_time():
     system = Oracle({})
     median, slow = latency(system, ["a", "b", "c"], repeats=4)
-    assert system.calls == [1] * 13 and 0 < median <= slow < 100
+    assert system.calls == [1] * 13 and 0 < median <= slow
 
 
 def test_majority_answers_with_the_commonest_label_and_the_first_of_equals():

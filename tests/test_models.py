@@ -202,12 +202,6 @@ def test_the_shell_tells_success_failure_and_misuse_apart(shop, monkeypatch, cap
     assert models.main(["fetch"]) == 0 and is_present(shop.toy)
 
 
-def test_every_registered_package_is_pinned_and_checked():
-    for model in REGISTRY.values():
-        assert len(model.revision) == 40 and len(model.wheel_sha256) == 64 and "==" in model.package
-        assert any(checksum and len(checksum) == 64 for checksum in model.files.values())
-
-
 # ---- tiny models, freeze and count -------------------------------------------------------------
 
 LOADER = {"encoder": AutoModel, "decoder": AutoModelForCausalLM}

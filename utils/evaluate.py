@@ -87,7 +87,7 @@ class Comparison:
         d = self.difference
         numbers = (
             f"{100 * d.estimate:+.1f} points of accuracy, 95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}, "
-            f"McNemar p = {format_p(self.p)}, n = {self.a.n}"
+            f"McNemar p {format_p(self.p)}, n = {self.a.n}"
         )
         if self.p >= 0.05:
             return f"{self.b.name} against {self.a.name}: {numbers}: too small a difference to tell on {self.a.n} items"
@@ -123,5 +123,5 @@ def latency(system, texts, repeats=3):
 
 
 def format_p(p):
-    """A p-value as readers expect it: three digits, or "< 0.001"."""
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    """A p-value as readers expect it: "= " and three digits, or "< 0.001"."""
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"

@@ -16,7 +16,7 @@ import nbformat
 
 from utils.runtime import ROOT
 
-REGION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
+REGION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(?:(?!### BEGIN).)*?^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -56,7 +56,7 @@ def clean(notebook, folder, name):
             source = setup_cell(folder)
         if cell.cell_type == "markdown":
             source = re.sub(r"^\[!\[Open in Colab\].*$", lambda _: badge(folder, name), source, flags=re.MULTILINE)
-        make = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}[cell.cell_type]
+        make = getattr(nbformat.v4, f"new_{cell.cell_type}_cell")
         result.cells.append(make(source, id=cell.id, metadata={"tags": tags} if tags else {}))
     return result
 

@@ -3,6 +3,7 @@
 import functools
 import os
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ def cache_dir():
 
 def runs_dir():
     """Folder for what you produce: checkpoints, saved models, executed notebooks. Safe to delete."""
-    return Path(os.environ.get("FTM_RUNS", ROOT / "runs"))
+    return Path(os.environ.get("FTM_RUNS", ROOT / "runs")).expanduser()
 
 
 def cores():
@@ -54,6 +55,9 @@ def memory_gb():
 
 def peak_memory_mb():
     """Largest resident memory of this process so far, in MB (10^6 bytes)."""
+    status = Path("/proc/self/status")  # Linux; getrusage there also counts the process that started this one
+    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(found[1]) * 1024 / 1e6
     try:
         import resource
     except ImportError:  # Windows keeps the peak elsewhere
