@@ -84,28 +84,32 @@ class Classifier:
 
     def vectors(self, texts, batch_size=16):
         """What the head sees: one vector per text, (n, D), the mean of its tokens."""
-        return self._run(lambda mask, hidden: mean_over_tokens(hidden, mask), texts, batch_size)
+        return self.vectors_of(self.encode(texts), batch_size).numpy()
+
+    def vectors_of(self, encoded, batch_size=16):
+        """The same for texts that are token numbers already; a tensor (n, D)."""
+        return self._run(lambda mask, hidden: mean_over_tokens(hidden, mask), encoded, batch_size)
 
     def scores(self, texts, batch_size=16):
         """Probabilities (n, labels)."""
         head = self.network.classifier
-        return self._run(lambda mask, hidden: head(mean_over_tokens(hidden, mask)).softmax(-1), texts, batch_size)
+        return self._run(lambda mask, hidden: head(mean_over_tokens(hidden, mask)).softmax(-1), self.encode(texts), batch_size).numpy()
 
-    def _run(self, read_out, texts, batch_size):
+    def _run(self, read_out, encoded, batch_size):
         """read_out(mask, hidden) for all texts, sorted by length in between so that little is padding."""
-        encoded = self.encode(texts)
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         rows = [None] * len(encoded)
         self.network.eval()
         with torch.inference_mode():
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
-                batch = self.tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(self.network.device)
+                rows_of_ids = {"input_ids": [encoded[i] for i in chosen]}
+                batch = self.tokenizer.pad(rows_of_ids, return_tensors="pt", pad_to_multiple_of=4).to(self.network.device)
                 mask = batch["attention_mask"]
                 hidden = self.network.encoder(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
                 for i, row in zip(chosen, read_out(mask, hidden).float().cpu(), strict=True):
                     rows[i] = row
-        return torch.stack(rows).numpy()
+        return torch.stack(rows)
 
     def predict(self, texts, batch_size=16):
         """One label per text."""

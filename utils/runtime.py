@@ -68,6 +68,18 @@ def peak_memory_mb():
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
+def release_memory():
+    """Give memory that Python and the C library keep for later back to the machine (Linux; elsewhere only collects)."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
+        if trim:
+            trim(0)
+
+
 def device():
     """The torch device to train on: "cuda" where there is one, else "cpu".
 

@@ -1,0 +1,192 @@
+"""What a learner sees: `make lab`'s own server, a real Chromium, lessons 00 and 09 run from the menu's command."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from utils.runtime import ROOT
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+pytestmark = [pytest.mark.browser, pytest.mark.notebook, pytest.mark.weights, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A copy of the course in quick size, so that nothing here is changed; it shares the packages."""
+    copy = tmp_path_factory.mktemp("course")
+    for name in ("notebooks", "utils", "data", "jupyter", "labs"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    for name in ("Makefile", "requirements.txt", "pyproject.toml", "jupyter_lab_config.py"):
+        shutil.copy2(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
+    for path in (copy / "notebooks").glob("*.ipynb"):
+        path.write_text(path.read_text(encoding="utf-8").replace("quick = False", "quick = True"), encoding="utf-8")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def server(course, tmp_path_factory):
+    """`make lab` without opening a window; yields its address and token."""
+    if not (ROOT / ".venv" / ".models").exists():
+        pytest.fail("the browser test starts `make lab`: run it through `make test`, which sets up .venv")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token, home = secrets.token_hex(16), tmp_path_factory.mktemp("home")
+    options = f"--no-browser --LabApp.expose_app_in_browser=True --ServerApp.port={port} --ServerApp.port_retries=0"
+    environment = {**os.environ, "JUPYTER_TOKEN": token, "IPYTHONDIR": str(home / "ipython"), "FTM_RUNS": str(home / "runs")}
+    environment |= {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    environment |= {f"JUPYTERLAB_{name}_DIR": str(home / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
+    log = (home / "lab.log").open("w")
+    process = subprocess.Popen(
+        ["make", "lab", f"LAB_OPTIONS={options}"], cwd=course, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    started = time.time()
+    while True:
+        try:
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/api/status", headers={"Authorization": f"token {token}"})
+            urllib.request.urlopen(request, timeout=1)
+            break
+        except OSError:
+            if process.poll() is not None or time.time() - started > 120:
+                pytest.fail("make lab did not start a server:\n" + (home / "lab.log").read_text())
+            time.sleep(0.2)
+    yield f"http://127.0.0.1:{port}", token
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing; .ci/run installs it")
+        pytest.skip("Chromium is not installed: on Debian and Ubuntu, apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Lesson:
+    """A lesson open in JupyterLab."""
+
+    def __init__(self, browser, server, name):
+        address, token = server
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900})
+        self.page_errors, self.external = [], []
+        self.page.on("pageerror", lambda error: self.page_errors.append(str(error)[:300]))
+        self.page.on("request", lambda request: self.note(request.url, address))
+        self.page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset&token={token}", timeout=120_000)
+        self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").wait_for(timeout=120_000)
+        self.page.evaluate(
+            """async () => { const panel = window.jupyterapp.shell.currentWidget;
+            await panel.context.ready; await panel.sessionContext.ready;
+            for (let i = 0; i < 600; i++) { const kernel = panel.sessionContext.session?.kernel;
+              if (kernel?.connectionStatus === 'connected' && kernel.status === 'idle') return;
+              await new Promise(r => setTimeout(r, 100)); }
+            throw new Error('the kernel never became idle'); }"""
+        )
+
+    def note(self, url, address):
+        if not url.startswith((address, address.replace("http", "ws"), "data:", "blob:")):
+            self.external.append(url)
+
+    def run_all(self, seconds):
+        """Run all cells; returns the notebook as JSON."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        wanted = """() => { const panel = window.jupyterapp.shell.currentWidget;
+          const cells = panel.content.model.toJSON().cells.filter(c => c.cell_type === 'code');
+          const failed = cells.some(c => c.outputs.some(o => o.output_type === 'error'));
+          return failed || (cells.every(c => c.execution_count) && panel.sessionContext.session.kernel.status === 'idle'); }"""
+        self.page.wait_for_function(wanted, timeout=1000 * seconds)
+        return self.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.toJSON()")
+
+    def assert_clean(self, notebook):
+        errors = [o for c in notebook["cells"] for o in c.get("outputs", []) if o["output_type"] == "error"]
+        assert not errors, json.dumps(errors)[:3000]
+        assert self.page.locator(".jp-Dialog").count() == 0, "a dialog asks the learner something"
+        assert self.page_errors == []
+        assert self.external == []
+
+    def scroll_to(self, locator):
+        """Outputs far down are drawn when they come into view."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:move-cursor-up')")
+        locator.scroll_into_view_if_needed(timeout=30_000)
+
+    def picture(self, name):
+        """Keep a screenshot for a person to look at, where FTM_PICTURES says."""
+        if folder := os.environ.get("FTM_PICTURES"):
+            self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def show_cell(lesson, cell_id):
+    """Bring one cell into view."""
+    lesson.page.evaluate(
+        """async id => { const notebook = window.jupyterapp.shell.currentWidget.content;
+        const index = notebook.widgets.findIndex(cell => cell.model.id === id);
+        notebook.activeCellIndex = index; await notebook.scrollToItem(index, 'start'); }""",
+        cell_id,
+    )
+    lesson.page.wait_for_timeout(800)
+
+
+def test_lesson_00_runs_and_keeps_quiz_answers(browser, server, course):
+    lesson = Lesson(browser, server, "00_start_here")
+    lesson.picture("00-opened")
+    lesson.assert_clean(lesson.run_all(240))
+    for cell in ("check", "train", "course-map"):
+        show_cell(lesson, cell)
+        lesson.picture(f"00-{cell}")
+    show_cell(lesson, "quiz-show")
+    radios = lesson.page.locator(".jp-OutputArea .widget-radio-box input")
+    radios.first.wait_for(timeout=30_000)
+    for first_of_question in (0, 5, 9, 13, 17):
+        radios.nth(first_of_question).check()
+    lesson.page.get_by_role("button", name="Keep my answers").click()
+    lesson.page.get_by_text("Kept on this machine").wait_for(timeout=15_000)
+    lesson.picture("00-quiz")
+    assert len(json.loads((course / ".answers.json").read_text())["00"]) == 5
+
+
+def test_lesson_09_runs_and_its_widgets_move(browser, server):
+    lesson = Lesson(browser, server, "09_fine_tune_a_classifier")
+    lesson.assert_clean(lesson.run_all(600))
+    for cell in ("look", "counts", "train", "overfit-figure", "modes-table", "test-figure", "errors", "confusion"):
+        show_cell(lesson, cell)
+        lesson.picture(f"09-{cell}")
+    images = lesson.page.locator(".jp-OutputArea img")
+    assert images.count() and all(image.get_attribute("alt") for image in images.all())
+
+    show_cell(lesson, "threshold")
+    handle = lesson.page.locator(".jp-OutputArea .noUi-handle").first
+    handle.wait_for(timeout=30_000)
+    told = lesson.page.get_by_text("are routed alone").first
+    before = told.inner_text()
+    handle.focus()
+    for _ in range(9):
+        lesson.page.keyboard.press("ArrowLeft")
+    lesson.page.wait_for_function("before => !document.body.innerText.includes(before)", arg=before, timeout=15_000)
+    assert "100% of" in told.inner_text()
+    lesson.picture("09-threshold")
+
+    show_cell(lesson, "try")
+    box = lesson.page.locator(".jp-OutputArea textarea").last
+    box.fill("where is my <b>parcel</b>? it should have come on tuesday")
+    lesson.page.get_by_role("button", name="Which label?").click()
+    lesson.page.locator(".jp-OutputArea").get_by_text("order_status").last.wait_for(timeout=15_000)
+    lesson.picture("09-try")

@@ -1,0 +1,28 @@
+"""The real encoder on the course's real data, in small."""
+
+import pytest
+
+from utils.classifiers import Classifier, Prototypes
+from utils.data import load
+from utils.evaluate import compare, score
+from utils.train import fine_tune
+
+pytestmark = [pytest.mark.weights, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def tickets():
+    data = load("fernhill-tickets")
+    return data.__class__(train=data["train"].select(range(600)), validation=data["validation"].select(range(200)), test=data["test"])
+
+
+def test_the_tuned_encoder_beats_what_it_started_from(tickets, tmp_path):
+    run = fine_tune("minilm", tickets, epochs=3)
+    untuned = score(Prototypes("minilm", tickets["train"]["text"], tickets["train"]["label"]), tickets["test"], "untuned")
+    tuned = score(run.classifier, tickets["test"], "tuned")
+    comparison = compare(untuned, tuned)
+    assert comparison.difference.estimate > 0, str(comparison)
+    assert tuned.accuracy.low > 0.35
+
+    again = Classifier.load(run.classifier.save(tmp_path / "saved"))
+    assert again.predict(tickets["test"]["text"][:40]) == tuned.predicted[:40]

@@ -1,0 +1,94 @@
+"""The interactive parts, moved without a browser."""
+
+import json
+
+import numpy as np
+import pytest
+
+from utils import widgets
+from utils.classifiers import Classifier
+from utils.progress import LiveCurves, describe_curves
+from utils.widgets import belief_quiz, threshold_slider, try_it
+
+QUESTIONS = [
+    {"ask": "How many?", "options": ["few", "many"], "lesson": "07"},
+    {"ask": "Is <b>it</b> better?", "options": ["yes", "no"], "lesson": "14"},
+]
+
+
+@pytest.fixture
+def answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(widgets, "ANSWERS", tmp_path / "answers.json")
+    return tmp_path / "answers.json"
+
+
+def test_answers_are_kept_and_shown_again(answers):
+    quiz = belief_quiz("00", QUESTIONS)
+    assert [choice.value for choice in quiz.choices] == [None, None]
+    quiz.choices[0].value = "many"
+    quiz.button.click()
+    assert "1 still open" in quiz.message.value
+    quiz.choices[1].value = "no"
+    quiz.button.click()
+    assert "Lessons 07, 14" in quiz.message.value
+    assert [choice.value for choice in belief_quiz("00", QUESTIONS).choices] == ["many", "no"]
+
+
+def test_a_damaged_answer_file_counts_as_none_and_is_replaced(answers):
+    answers.write_text('{"00": {"How many?"')
+    quiz = belief_quiz("00", QUESTIONS)
+    quiz.choices[0].value = "few"
+    quiz.button.click()
+    assert json.loads(answers.read_text()) == {"00": {"How many?": "few"}}
+
+
+def test_answers_to_other_quizzes_stay(answers):
+    widgets.save_answers("03", {"a": "b"})
+    widgets.save_answers("00", {"c": "d"})
+    assert widgets.load_answers() == {"03": {"a": "b"}, "00": {"c": "d"}}
+
+
+def test_questions_are_escaped(answers):
+    quiz = belief_quiz("00", QUESTIONS)
+    assert "Is &lt;b&gt;it&lt;/b&gt; better?" in "".join(getattr(child, "value", "") or "" for child in quiz.children)
+
+
+def test_the_ticket_box_labels_a_text_and_escapes_labels(tiny):
+    box = try_it(Classifier.from_base(tiny, ["<i>a</i>", "b"]), "where is my parcel?")
+    box.button.click()
+    assert "&lt;i&gt;a&lt;/i&gt;" in box.answer.value and "%" in box.answer.value
+    box.entry.value = "   "
+    box.button.click()
+    assert box.answer.value == "Type a message first."
+
+
+def test_a_higher_bar_routes_fewer_messages():
+    box = threshold_slider(np.array([0.2, 0.6, 0.9, 0.94]), [False, True, False, True])
+    assert "75% of 4 messages" in box.text.value and "67% of these" in box.text.value
+    box.slider.value = 0.95
+    assert box.text.value == "0% of 4 messages are routed alone."
+    box.slider.value = 0.0
+    assert "100% of 4 messages" in box.text.value
+
+
+def test_live_curves_renew_one_figure_in_place(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
+    curves = LiveCurves()
+    for epoch in (1, 2):
+        curves.progress(f"epoch {epoch} <1>")
+        curves.draw([(0.5, 2.0)], [(epoch, 1.0)], [(epoch, 0.5)])
+    updates = [(k["display_id"], k["update"]) for _, k in shown]
+    assert [update for _, update in updates] == [False, False, True, True]
+    assert len({name for name, _ in updates}) == 2
+    assert "&lt;1&gt;" in shown[0][0][0]["text/html"]
+    assert 'alt="Learning curves: validation loss 1.00' in shown[1][0][0]["text/html"]
+
+
+def test_curves_are_described_in_words():
+    words = describe_curves([(0.2, 2.5), (2, 0.4)], [(1, 1.5), (2, 0.9)], [(1, 0.4), (2, 0.7)], best=2)
+    assert words == (
+        "Learning curves: validation loss 1.50 after epoch 1 and 0.90 after epoch 2; training loss 2.50 at first and 0.40 at last; "
+        "validation accuracy 70% at last; the weights of epoch 2 are kept."
+    )
+    assert "just begun" in describe_curves([], [], [])
