@@ -16,7 +16,6 @@ import torch
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
 from utils import models
-from utils.classifiers import Classifier
 from utils.data import load
 from utils.evaluate import compare, score
 from utils.runtime import device, fastest_dtype, matrix_rate, set_seed
@@ -90,9 +89,8 @@ def main():
     known = set(data["train"]["label"])
     data = data.filter(lambda row: row["label"] in known)
     examples = len(data["train"]) * a.epochs
-    print(
-        f"{len(data['train'])} rows, {a.epochs} epochs, batch {BATCH_SIZE}, learning rate {LEARNING_RATE['full']}, {device()}, {fastest_dtype()}"
-    )
+    print(f"{len(data['train'])} rows, {a.epochs} epochs, batch {BATCH_SIZE}, learning rate {LEARNING_RATE['full']}")
+    print(f"on {device()}; ours chose {fastest_dtype()}")
 
     rates, scores, last = {"stock": [], "ours": []}, {}, None
     for round_ in range(a.rounds):
@@ -102,9 +100,7 @@ def main():
         rates["ours"].append(ours.examples_per_second)
         last = ours.classifier
         scores = {"stock": score(stock, data["test"], "stock"), "ours": score(last, data["test"], "ours")}
-        print(
-            f"round {round_ + 1}: stock {rates['stock'][-1]:.0f} examples/s, ours {rates['ours'][-1]:.0f} (validation and checkpoints included)"
-        )
+        print(f"round {round_ + 1}: stock {rates['stock'][-1]:.0f} examples/s, ours {rates['ours'][-1]:.0f} (with validation)")
         print(f"         {scores['stock']}\n         {scores['ours']}\n         {compare(scores['stock'], scores['ours'])}", flush=True)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     print(f"median: stock {medians['stock']:.0f} examples/s, ours {medians['ours']:.0f}: {medians['ours'] / medians['stock']:.1f} times")

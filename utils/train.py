@@ -28,7 +28,7 @@ from utils.progress import Progress
 from utils.runtime import device, fastest_dtype, peak_memory_mb, release_memory, runs_dir, set_seed
 
 # What each mode trains, and the learning rate that suits it: fewer weights bear a higher rate.
-LEARNING_RATE = {"full": 1e-4, "head": 1e-2, "lora": 2e-3}
+LEARNING_RATE = {"full": 2e-4, "head": 1e-2, "lora": 2e-3}
 
 
 @dataclass
