@@ -38,7 +38,7 @@ setup: .venv/.packages .venv/.models
 
 lab: setup  ## set up if needed, then open the course in JupyterLab
 	@echo "starting JupyterLab (10 s); stop it with Ctrl-C twice"
-	@$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS) notebooks/00_start_here.ipynb
+	@$(PY) -m jupyter lab --config=jupyter/lab_config.py $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
 test: setup  ## set up if needed, then run all tests (15 minutes on two cores)
 	@$(PY) -m pytest

@@ -35,7 +35,8 @@ class Checkup(list):
             f"<td style='text-align:left'>{html.escape(f.value)}</td><td style='text-align:left'>{html.escape(f.remedy)}</td></tr>"
             for f in self
         )
-        return f"<table><tr><th></th><th>what</th><th>found</th><th>what to do</th></tr>{rows}</table>"
+        heads = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("", "what", "found", "what to do"))
+        return f"<table><tr>{heads}</tr>{rows}</table>"
 
     def __repr__(self):
         return "\n".join(f"{'ready' if f.good else 'TO DO'}  {f.name}: {f.value}{'' if f.good else ' - ' + f.remedy}" for f in self)

@@ -56,6 +56,13 @@ def show(fig, alt, display_id=None, update=False):
     return display({"text/html": image, "text/plain": alt}, raw=True, display_id=display_id, update=update)
 
 
+def show_table(table):
+    """A pandas table to be read by eye: text to the left, whole, without row numbers."""
+    left = {"text-align": "left", "white-space": "pre-wrap"}
+    heads = [{"selector": "th", "props": "text-align: left"}]
+    return table.style.hide(axis="index").set_properties(**left).set_table_styles(heads)
+
+
 def plot_losses(train, validation, best=None, ax=None):
     """Training and validation loss, as (epoch, loss) pairs; `best` marks the epoch that is kept."""
     ax = ax or figure()[1]

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+root = Path(__file__).resolve().parent.parent
 c = get_config()  # noqa: F821 (Jupyter defines it)
+c.ServerApp.root_dir = str(root)
+c.LabApp.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 c.ServerApp.ip = "127.0.0.1"
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.news_url = None
-c.LabApp.app_settings_dir = str(Path(__file__).parent / "jupyter")  # holds overrides.json
+c.LabApp.app_settings_dir = str(root / "jupyter")  # holds overrides.json
