@@ -73,6 +73,7 @@ def plot_losses(train, validation, best=None, ax=None):
     if best is not None:
         ax.axvline(best, color=GREEN, linestyle=":", label=f"kept: epoch {best:g}")
     ax.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     if train or validation:
         ax.legend()
     return ax
@@ -84,6 +85,7 @@ def plot_accuracy(validation, ax=None):
     if validation:
         ax.plot(*zip(*validation, strict=True), "--o", color=VERMILLION, markersize=4)
     ax.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.yaxis.set_major_formatter("{x:.0%}")
     return ax
 
