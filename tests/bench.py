@@ -80,7 +80,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--train", default="fernhill-tickets", help="a name of utils.data, or a file with columns text and label")
     parser.add_argument("--test", help="a test file, if --train is a file")
-    parser.add_argument("--rows", type=int, default=800, help="training rows to use")
+    parser.add_argument("--rows", type=int, default=400, help="training rows to use")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     a = parser.parse_args()
