@@ -101,6 +101,7 @@ def fine_tune(
     set_seed(seed)
     labels = sorted(set(data["train"]["label"]))
     classifier = Classifier.from_base(model_id, labels, max_tokens, seed, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    classifier.network.to(device())
     train = encode(classifier, data["train"])
     validation = sorted(encode(classifier, data["validation"]), key=lambda item: len(item["input_ids"]))
     dtype = fastest_dtype()
