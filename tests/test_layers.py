@@ -12,7 +12,7 @@ FLOORS = [
     ["runtime"],  # the ground: where we run
     ["stats", "labs", "notebooks", "feedback"],
     ["data", "models", "plots", "baselines"],
-    ["classifiers", "evaluate", "progress", "checkup"],
+    ["classifiers", "evaluate", "progress", "checkup", "trainable"],
     ["train"],
     ["widgets", "checks"],
 ]

@@ -14,7 +14,8 @@ from utils import train
 from utils.classifiers import Classifier
 from utils.models import count_weights
 from utils.runtime import ROOT
-from utils.train import LengthBuckets, UsedRows, fine_tune
+from utils.train import LengthBuckets, fine_tune
+from utils.trainable import UsedRows
 
 FAST = dict(epochs=4, lr=3e-3)
 

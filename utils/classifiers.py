@@ -88,15 +88,15 @@ class Classifier:
 
     def vectors_of(self, encoded, batch_size=16):
         """The same for texts that are token numbers already; a tensor (n, D)."""
-        return self._run(lambda mask, hidden: mean_over_tokens(hidden, mask), encoded, batch_size)
+        return self._run(lambda means: means, encoded, batch_size)
 
     def scores(self, texts, batch_size=16):
         """Probabilities (n, labels)."""
         head = self.network.classifier
-        return self._run(lambda mask, hidden: head(mean_over_tokens(hidden, mask)).softmax(-1), self.encode(texts), batch_size).numpy()
+        return self._run(lambda means: head(means).softmax(-1), self.encode(texts), batch_size).numpy()
 
     def _run(self, read_out, encoded, batch_size):
-        """read_out(mask, hidden) for all texts, sorted by length in between so that little is padding."""
+        """read_out(means) for all texts, sorted by length in between so that little is padding."""
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         rows = [None] * len(encoded)
         self.network.eval()
@@ -107,7 +107,7 @@ class Classifier:
                 batch = self.tokenizer.pad(rows_of_ids, return_tensors="pt", pad_to_multiple_of=4).to(self.network.device)
                 mask = batch["attention_mask"]
                 hidden = self.network.encoder(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
-                for i, row in zip(chosen, read_out(mask, hidden).float().cpu(), strict=True):
+                for i, row in zip(chosen, read_out(mean_over_tokens(hidden, mask)).float().cpu(), strict=True):
                     rows[i] = row
         return torch.stack(rows)
 

@@ -21,13 +21,18 @@ STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
+def course():
+    """Where the course is published: repository and branch, from pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["course"]
+
+
 def setup_cell(folder):
     """The source of every notebook's set-up cell: find the course, and on Colab fetch and install it."""
-    course = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["course"]
+    published = course()
     return f"""import os, sys  # this cell is the same in every notebook: it finds the course, and on Colab installs it
 
 if "google.colab" in sys.modules and not os.path.exists("../utils"):
-    !git clone --quiet --depth 1 --branch {course["branch"]} {course["repository"]} /content/course
+    !git clone --quiet --depth 1 --branch {published["branch"]} {published["repository"]} /content/course
     os.chdir("/content/course/{folder}")
 sys.path.insert(0, "..")
 from utils.runtime import prepare, set_seed
@@ -38,11 +43,11 @@ set_seed(0)"""
 
 def badge(folder, name):
     """The line of a notebook's first cell that opens it on Colab."""
-    course = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["course"]
-    place = course["repository"].removeprefix("https://github.com/")
+    published = course()
+    place = published["repository"].removeprefix("https://github.com/")
     return (
         "[![Open in Colab](../jupyter/open_in_colab.svg)]"
-        f"(https://colab.research.google.com/github/{place}/blob/{course['branch']}/{folder}/{name}.ipynb)"
+        f"(https://colab.research.google.com/github/{place}/blob/{published['branch']}/{folder}/{name}.ipynb)"
     )
 
 

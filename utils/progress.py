@@ -24,33 +24,26 @@ class LiveCurves:
 
     def __init__(self):
         self.id = f"curves-{next(_numbers)}"
-        self.shown = {}
+        self.shown = set()
 
-    def _display(self, part, content, **kind):
-        from IPython.display import display
-
-        name = f"{self.id}-{part}"
-        if part == "figure":
-            plots.show(*content, display_id=name, update=part in self.shown)
-        else:
-            display(
-                {"text/plain": content, "text/html": f"<pre>{html.escape(content)}</pre>"},
-                raw=True,
-                display_id=name,
-                update=part in self.shown,
-            )
-        self.shown[part] = True
+    def _place(self, part):
+        """Where a part is displayed: anew the first time, then in the same place."""
+        update = part in self.shown
+        self.shown.add(part)
+        return {"display_id": f"{self.id}-{part}", "update": update}
 
     def progress(self, line):
         """Replace the progress line."""
-        self._display("progress", line)
+        from IPython.display import display
+
+        display({"text/plain": line, "text/html": f"<pre>{html.escape(line)}</pre>"}, raw=True, **self._place("progress"))
 
     def draw(self, train, validation, accuracy, best=None):
         """Replace the figure; all three are lists of (epoch, value)."""
         fig, (left, right) = plots.figure(9.0, 3.2, columns=2)
         plots.plot_losses(train, validation, best, left)
         plots.plot_accuracy(accuracy, right)
-        self._display("figure", (fig, describe_curves(train, validation, accuracy, best)))
+        plots.show(fig, describe_curves(train, validation, accuracy, best), **self._place("figure"))
 
 
 def describe_curves(train, validation, accuracy, best=None):

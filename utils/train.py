@@ -12,13 +12,10 @@ import math
 import shutil
 import sys
 import time
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
-from torch.nn import functional as F
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
@@ -26,6 +23,7 @@ from utils import models
 from utils.classifiers import Classifier
 from utils.progress import Progress
 from utils.runtime import device, fastest_dtype, peak_memory_mb, release_memory, runs_dir, set_seed
+from utils.trainable import keep_used_rows, prepare, restore_rows, start_head
 
 # What each mode trains, and the learning rate that suits it: fewer weights bear a higher rate.
 LEARNING_RATE = {"full": 2e-4, "head": 1e-2, "lora": 2e-3}
@@ -94,8 +92,9 @@ def fine_tune(
         patience=patience,
         seed=seed,
     )
-    folder = Path(out) if out else runs_dir() / "unfinished" / fingerprint(settings, data)
-    checkpoint = last_checkpoint(folder, fingerprint(settings, data))
+    mark = fingerprint(settings, data)
+    folder = Path(out) if out else runs_dir() / "unfinished" / mark
+    checkpoint = last_checkpoint(folder, mark)
 
     started = time.perf_counter()
     set_seed(seed)
@@ -144,7 +143,7 @@ def fine_tune(
         eval_dataset=validation,
         data_collator=lambda items: collate(classifier.tokenizer, items),
         compute_metrics=lambda output: {"accuracy": float((output.predictions.argmax(-1) == output.label_ids).mean())},
-        callbacks=[watch, MarkComplete(fingerprint(settings, data))] + ([EarlyStoppingCallback(patience)] if patience else []),
+        callbacks=[watch, MarkComplete(mark)] + ([EarlyStoppingCallback(patience)] if patience else []),
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
@@ -161,7 +160,7 @@ def fine_tune(
     elif mode == "lora":
         network = network.merge_and_unload()
     classifier.network = network.eval()
-    run = summarise(classifier, trainer, watch, checkpoint, mode, dtype, learning, weights, len(train), seconds)
+    run = summarise(classifier, trainer, watch, mode, dtype, learning, weights, len(train), seconds)
     del trainer  # its reference cycles hold the optimiser's memory
     release_memory()
     for old in folder.glob("checkpoint-*"):
@@ -241,94 +240,6 @@ class BucketTrainer(Trainer):
         return LengthBuckets([len(item["input_ids"]) for item in self.train_dataset], self.args.per_device_train_batch_size)
 
 
-# ---- what learns -------------------------------------------------------------------------------
-
-
-def start_head(classifier, train, dtype, per_label=32):
-    """Let the untrained head start as a nearest-mean classifier instead of at random.
-
-    Each label's row points to the mean vector of its texts. A random head first drags the encoder about
-    (Kumar et al. 2022, arXiv 2202.10054); with this start, five epochs on 1,279 support tickets ended 4 points
-    higher on validation. The scale says how sure to be: the one with the lowest loss when no text votes for itself.
-    """
-    by_label = {}
-    for item in train:
-        by_label.setdefault(item["labels"], []).append(item["input_ids"])
-    chosen = [by_label[label][:per_label] for label in range(len(classifier.labels))]
-    y = torch.tensor([label for label, texts in enumerate(chosen) for _ in texts])
-    with torch.autocast(classifier.network.device.type, getattr(torch, dtype), enabled=dtype != "float32"):
-        vectors = classifier.vectors_of([ids for texts in chosen for ids in texts])  # (n, D)
-    counts = torch.bincount(y)
-    sums = torch.zeros(len(counts), vectors.shape[1]).index_add_(0, y, vectors)
-    means = sums / counts[:, None]  # (labels, D)
-    center, size = means.mean(0), means.norm(dim=-1).mean()
-    directions = F.normalize(means - center, dim=-1) / size
-
-    scores = (vectors - center) @ directions.T  # (n, labels)
-    without_self = (sums[y] - vectors) / (counts[y] - 1).clamp(min=1)[:, None]
-    own = F.normalize(without_self - center, dim=-1) / size
-    scores[torch.arange(len(y)), y] = ((vectors - center) * own).sum(-1)
-    fair = counts[y] > 1
-    scale = min((1, 2, 4, 8, 16), key=lambda k: F.cross_entropy(k * scores[fair], y[fair]).item()) if fair.any() else 1
-
-    head = classifier.network.classifier
-    with torch.no_grad():
-        head.weight.copy_(scale * directions)
-        head.bias.copy_(-scale * directions @ center)
-
-
-def prepare(network, mode, rank):
-    """Choose the weights that learn: all, the head, or the head and LoRA adapters on all linear layers."""
-    if mode == "full":
-        return network
-    if mode == "head":
-        models.freeze(network.encoder)
-        return network
-    from peft import LoraConfig, get_peft_model
-
-    # All linear layers and alpha = 2 r: arXiv 2106.09685, and what later work found to matter.
-    linear = [name for name, module in network.encoder.named_modules(prefix="encoder") if isinstance(module, nn.Linear)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft's own, about a name of transformers
-        return get_peft_model(network, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear, modules_to_save=["classifier"]))
-
-
-class UsedRows(nn.Module):
-    """The rows of an embedding table that a data set uses.
-
-    Two in three weights of MiniLM are its table of 30,522 tokens, and a data set uses a few thousand of them.
-    The gradient of the others is zero, so training without them gives the same result; but zeroing,
-    clipping and updating millions of zeros takes a fifth of each step on a CPU.
-    """
-
-    def __init__(self, table, used):
-        super().__init__()
-        self.weight = nn.Parameter(table[used].clone())  # (used, D)
-        row = torch.zeros(len(table), dtype=torch.long, device=table.device)
-        row[used] = torch.arange(len(used), device=table.device)
-        self.register_buffer("row", row, persistent=False)
-
-    def forward(self, input_ids):
-        """Vectors (B, T, D) of token numbers (B, T)."""
-        return F.embedding(self.row[input_ids], self.weight)
-
-
-def keep_used_rows(network, items):
-    """Swap the token embedding for its used rows; returns what restore_rows needs."""
-    full = network.encoder.get_input_embeddings()
-    used = torch.tensor(sorted({token for item in items for token in item["input_ids"]} | {full.padding_idx or 0}))
-    network.encoder.set_input_embeddings(UsedRows(full.weight.data, used))
-    return full, used
-
-
-def restore_rows(network, unused):
-    """Put the trained rows back into the full table."""
-    full, used = unused
-    with torch.no_grad():
-        full.weight[used] = network.encoder.get_input_embeddings().weight.to(full.weight.device)
-    network.encoder.set_input_embeddings(full.to(network.device))
-
-
 # ---- interrupted runs --------------------------------------------------------------------------
 
 
@@ -363,7 +274,7 @@ def last_checkpoint(folder, mark):
     return found[-1] if found else None
 
 
-def summarise(classifier, trainer, watch, checkpoint, mode, dtype, learning, weights, n_train, seconds):
+def summarise(classifier, trainer, watch, mode, dtype, learning, weights, n_train, seconds):
     """Gather a finished run, and show its last curves."""
     best = max(watch.accuracy, key=lambda pair: (pair[1], -pair[0]))[0]
     steps = trainer.state.global_step - watch.first
@@ -382,7 +293,7 @@ def summarise(classifier, trainer, watch, checkpoint, mode, dtype, learning, wei
         examples_per_second=examples / seconds,
         memory_mb=peak_memory_mb(),
         dtype=dtype,
-        resumed_from=round(watch.first / trainer.state.max_steps * watch.epochs) if checkpoint else 0,
+        resumed_from=round(watch.first / trainer.state.max_steps * watch.epochs),
     )
     if watch.live:
         watch.live.draw(watch.train, watch.validation, watch.accuracy, best)
