@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from utils.data import FERNHILL, TICKET_COLUMNS, as_datasets, group_rows, labels_of, load, near_duplicates, normalise, read
+from utils.data import FERNHILL, TICKET_COLUMNS, as_datasets, group_rows, labels_of, load, read
+from utils.duplicates import near_duplicates, normalise
 from utils.runtime import ROOT
 
 FORMATS = ["csv", "jsonl", "parquet"]

@@ -10,7 +10,7 @@ from utils.runtime import ROOT
 
 FLOORS = [
     ["runtime"],  # the ground: where we run
-    ["stats", "labs", "notebooks", "feedback"],
+    ["stats", "labs", "notebooks", "feedback", "duplicates", "voice"],
     ["data", "models", "plots", "baselines"],
     ["classifiers", "evaluate", "progress", "checkup", "trainable"],
     ["train"],

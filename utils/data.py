@@ -6,13 +6,12 @@ load("train.csv", test="test.csv")           a published split stays as it is
 """
 
 import json
-import re
 import sys
-import unicodedata
 from collections import Counter
 from io import StringIO
 from pathlib import Path
 
+from utils.duplicates import near_duplicates
 from utils.runtime import ROOT
 
 # The course's own data sets: name, file, and which column is the label.
@@ -249,45 +248,6 @@ def check_labels(rows, source, complete):
 
 
 # ---- same texts, groups, splits ----------------------------------------------------------------
-
-
-def normalise(text):
-    """The text without case, accents' encoding, punctuation and spacing: what stays equal is a duplicate."""
-    return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).lower()).strip()
-
-
-def shingles(text, width=4):
-    """The set of all runs of `width` characters of the normalised text."""
-    text = normalise(text)
-    return {text[i : i + width] for i in range(max(1, len(text) - width + 1))}
-
-
-def near_duplicates(texts, threshold=0.8):
-    """Pairs (i, j), i < j, of texts whose shingle sets overlap by at least `threshold` (Jaccard index).
-
-    MinHash finds the candidates (datasketch), the index itself decides. With 16 bands of 4, a pair at the
-    threshold is missed once in 5,000 times; datasketch's own choice balances misses against needless
-    comparisons and misses two in three.
-    """
-    from datasketch import MinHash, MinHashLSH
-
-    first, pairs = {}, []
-    for i, text in enumerate(texts):
-        key = normalise(text)
-        if key in first:
-            pairs.append((first[key], i))
-        else:
-            first[key] = i
-    sets = {i: shingles(key) for key, i in first.items()}
-    index = MinHashLSH(num_perm=64, params=(16, 4))
-    for i, items in sets.items():
-        sketch = MinHash(num_perm=64, seed=1)
-        sketch.update_batch([item.encode() for item in items])
-        for j in index.query(sketch):
-            if len(sets[i] & sets[j]) >= threshold * len(sets[i] | sets[j]):
-                pairs.append((j, i))
-        index.insert(i, sketch)
-    return pairs
 
 
 def group_rows(rows):
