@@ -10,10 +10,12 @@ from utils.runtime import ROOT
 
 FLOORS = [
     ["runtime"],  # the ground: where we run
-    ["stats", "labs", "notebooks", "feedback", "duplicates", "voice"],
+    ["stats", "labs", "notebooks", "feedback", "duplicates", "voice", "pii"],
     ["data", "models", "plots", "baselines"],
-    ["classifiers", "evaluate", "progress", "checkup", "trainable"],
+    ["classifiers", "evaluate", "progress", "checkup", "trainable", "faults", "fernhill"],
     ["train"],
+    ["proof"],
+    ["quality"],
     ["widgets", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

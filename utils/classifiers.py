@@ -146,3 +146,11 @@ class Prototypes:
     def predict(self, texts):
         """One label per text."""
         return [self.labels[i] for i in (self.embed(texts) @ self.means.T).argmax(-1)]
+
+
+class LabelNames(Prototypes):
+    """Zero-shot: a text gets the label whose name, read as a phrase, means most nearly the same."""
+
+    def __init__(self, model_id, labels):
+        names = sorted(set(labels))
+        super().__init__(model_id, [name.replace("_", " ") for name in names], names)

@@ -109,6 +109,35 @@ def read(source, text="text", label="label", complete=True):
     return rows
 
 
+def read_rows(path, schema=None):
+    """The rows of a JSONL file as they are; with a schema, each is checked against it.
+
+    schema: column name to what may stand there: a type, a collection of values, or a tuple of types and values
+    Raises ValueError, naming the file, the row and what to do.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); check the path")
+    rows, seen = read_jsonl(path), {}
+    for number, row in enumerate(rows, 1):
+        where = f"{path}, row {number}"
+        for column in (schema or {}).keys() ^ row.keys() if schema else ():
+            raise ValueError(f"{where}: the column {column!r} is {'missing' if column in schema else 'not in the schema'}; make them agree")
+        for column, allowed in (schema or {}).items():
+            if not allows(allowed, row[column]):
+                raise ValueError(f"{where}: {column} is {row[column]!r}, which the schema does not allow; correct the row")
+        if (identity := row.get("id")) is not None and seen.setdefault(identity, number) != number:
+            raise ValueError(f"{where}: id {identity!r} stands in row {seen[identity]} already; give each row its own id")
+    return rows
+
+
+def allows(allowed, value):
+    """True when a schema's entry allows a value: `str`, `["low", "high"]`, `range(1, 13)`, or `(str, None)`."""
+    if isinstance(allowed, type):
+        return type(value) is allowed and (value != "" or allowed is not str)
+    return any(allows(one, value) if isinstance(one, type) else type(one) is type(value) and one == value for one in allowed)
+
+
 def read_csv(path):
     """Rows of a CSV file; every value is text, and empty stays empty."""
     import pandas as pd

@@ -5,19 +5,31 @@ python -m utils.quality train.jsonl --test test.jsonl --clean out  and a cleaned
 python -m utils.quality data/                                      the course's own data, and the proof that they are good
 """
 
+import argparse
 import csv
-import html
 import json
 import os
-import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from utils import pii
-from utils.duplicates import near_duplicates, normalise
+from utils import pii, plots, proof
+from utils.faults import (
+    LONGEST,
+    Finding,
+    cut_off,
+    leaks,
+    missing,
+    other_language,
+    repair,
+    same_texts,
+    shorten,
+    suspect_labels,
+)
+from utils.runtime import ROOT
 
 # What can be wrong with a row: name, what it means, what `clean` does about it.
 CHECKS = {
@@ -35,19 +47,7 @@ CHECKS = {
     "leak": ("the test set has the same or nearly the same text", "removed"),
     "suspect_label": ("a model that did not see the row is sure of another label", "kept"),
 }
-LONGEST = 350  # words, about 512 tokens of English
 RARE = 10  # a label with fewer rows can hardly be learned and tested
-SAMPLE = 20_000  # rows that the label check learns from: more would take minutes and find little more
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fault: the check, the row's place (line or row number), a detail, and the place of the row it resembles."""
-
-    check: str
-    place: int
-    detail: str = ""
-    other: int | None = None
 
 
 @dataclass
@@ -76,6 +76,30 @@ class Audit:
             example = f"row {found[0].place}{': ' + found[0].detail if found[0].detail else ''}" if found else ""
             rows.append([check, meaning, len({f.place for f in found}), len({f.place for f in found}) / total, example, action])
         return pd.DataFrame(rows, columns=["check", "what it is", "rows", "share", "example", "clean"])
+
+    def median_words(self):
+        """The length that half of the texts do not exceed, in words."""
+        return int(np.median(self.words or [0]))
+
+    def draw(self):
+        """A figure of three: findings, rows per label, words per row; returns (figure, its description)."""
+        fig, (left, middle, right) = plots.figure(11.0, 4.0, columns=3)
+        table = self.table().set_index("check")["rows"]
+        table = table[table > 0][::-1]
+        left.barh(list(table.index), list(table), color=plots.VERMILLION)
+        left.set(xlabel="rows", title="What was found")
+        labels = self.labels.most_common()[:24][::-1] if self.label else []
+        middle.barh([str(label) for label, _ in labels], [count for _, count in labels], color=plots.BLUE)
+        middle.set(xlabel="rows", title="Rows per label" if labels else "No labels")
+        middle.tick_params(axis="y", labelsize=7)
+        right.hist(np.clip(self.words, 0, 150), bins=30, color=plots.GREEN)
+        right.set(xlabel="words (150 and more together)", ylabel="rows", title="Length")
+        found = ", ".join(f"{check} {count}" for check, count in table[::-1].items()) or "nothing"
+        return fig, (
+            f"Three charts of {len(self.places):,} rows. Found: {found}. {len(self.labels)} labels, the commonest with "
+            f"{max(self.labels.values(), default=0)} rows, the rarest with {min(self.labels.values(), default=0)}. "
+            f"Median length {self.median_words()} words."
+        )
 
     def rare_labels(self):
         """Labels with fewer than RARE rows."""
@@ -143,34 +167,6 @@ def label_column(source, label):
     return label or next((column for column in ("label", "intent") if column in first), None)
 
 
-# ---- repair ------------------------------------------------------------------------------------
-
-TAG = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.S)
-QUOTED = re.compile(r"^(?:>|On .{5,80} wrote:|-{2,} ?(?:Original|Forwarded) [Mm]essage|From: .+|Sent: .+|-- ?$)", re.M)
-BROKEN_LINE = re.compile(r"=(?:\r?\n|3D|20\b|[CE]\d=[89AB][0-9A-F])")
-
-
-def repair(text):
-    """The text without encoding damage, markup and quoted earlier messages; sound text comes back as it is."""
-    if text.isascii() and not re.search(r"[<&>=]|\bwrote:|^-", text, re.M):
-        return text
-    from ftfy import TextFixerConfig, fix_text
-
-    repaired = text
-    if len(BROKEN_LINE.findall(repaired)) > 0:
-        import quopri
-
-        repaired = quopri.decodestring(repaired.encode()).decode("utf-8", "replace")
-    repaired = TAG.sub(" ", re.sub(r"<br ?/?>|</p>", "\n", repaired))
-    repaired = html.unescape(repaired).replace("\xa0", " ")
-    # Only what is broken: a curly quote, a ligature or a wide letter is somebody's choice.
-    keep = TextFixerConfig(uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, fix_line_breaks=False)
-    repaired = fix_text(repaired, keep)
-    if (quoted := QUOTED.search(repaired)) and repaired[: quoted.start()].strip():
-        repaired = repaired[: quoted.start()]
-    return text if repaired == text else re.sub(r"[ \t]+", " ", repaired).strip()
-
-
 # ---- find what is wrong ------------------------------------------------------------------------
 
 
@@ -189,7 +185,8 @@ def audit(source, text="text", label=None, test=None):
     found += other_language(texts, places)
     groups = same_texts(texts, labels, places, found)
     if test is not None:
-        found += leaks(texts, places, test, text)
+        rows = [(place, repair(row[text])) for place, row in records(test) if isinstance(row, dict) and isinstance(row.get(text), str)]
+        found += leaks(texts, places, rows)
     if label and len(set(labels)) > 1:
         found += suspect_labels(texts, labels, places, groups)
     order = {check: number for number, check in enumerate(CHECKS)}
@@ -230,154 +227,6 @@ def read_texts(seen):
     return texts, labels, places
 
 
-def missing(row, text, label):
-    """What a row lacks, or None; "no …" is an empty value, anything else makes the row unusable."""
-    if text not in row or (label and label not in row):
-        return f"without the column {text if text not in row else label!r}"
-    if row[text] is None or not str(row[text]).strip():
-        return "no text"
-    if not isinstance(row[text], str):
-        return f"the text is {row[text]!r}, not a string"
-    if label and (row[label] is None or not str(row[label]).strip()):
-        return "no label"
-    return None
-
-
-def shorten(text, length=40):
-    """The beginning of a text, on one line."""
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def cut_off(texts, places):
-    """Texts whose last word occurs nowhere else, while a longer word that begins so is common."""
-    counts = Counter(word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower()))
-    longer = Counter()
-    for word, count in counts.items():
-        if count >= 2:
-            for end in range(2, len(word)):
-                longer[word[:end]] += count
-    found = []
-    for text, place in zip(texts, places, strict=True):
-        last = re.search(r"([^\W\d_]{2,})$", text.lower())
-        if last and counts[last[1]] == 1 and longer[last[1]] >= 3 and len(text) > 40:
-            found.append(Finding("cut_off", place, f"… {text[-25:]}"))
-    return found
-
-
-LANGUAGES = [
-    "en",
-    "de",
-    "fr",
-    "es",
-    "it",
-    "pt",
-    "nl",
-    "pl",
-    "cs",
-    "sv",
-    "da",
-    "no",
-    "fi",
-    "hu",
-    "ro",
-    "el",
-    "ru",
-    "uk",
-    "tr",
-    "ar",
-    "he",
-    "hi",
-    "zh",
-    "ja",
-    "ko",
-]
-
-
-def other_language(texts, places, sure=0.9):
-    """Texts that are surely in another language than most (py3langid; very short ones are not judged)."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(LANGUAGES)
-    judged = [identifier.classify(text) if len(text) >= 25 else (None, 0) for text in texts]
-    counts = Counter(language for language, _ in judged if language)
-    main = counts.most_common(1)[0][0] if counts else None
-    return [
-        Finding("other_language", place, language)
-        for (language, confidence), place in zip(judged, places, strict=True)
-        if language not in (None, main) and confidence >= sure
-    ]
-
-
-def same_texts(texts, labels, places, found):
-    """Note duplicates and conflicts among the texts; returns one number per text, shared by those that say the same."""
-    groups = list(range(len(texts)))  # each text's first likeness
-    for i, j in near_duplicates(texts):
-        groups[j] = min(groups[j], groups[i])
-        if groups[j] != j and labels[j] != labels[i]:
-            found.append(Finding("label_conflict", places[j], f"{labels[j]}, and {labels[i]} in row {places[i]}", places[i]))
-    for j, first in enumerate(groups):
-        if first != j:
-            same = normalise(texts[j]) == normalise(texts[first])
-            found.append(Finding("duplicate" if same else "near_duplicate", places[j], f"as row {places[first]}", places[first]))
-    return groups
-
-
-def leaks(texts, places, test, text):
-    """Rows that say what a row of the test set says."""
-    of_test = [(place, repair(row[text])) for place, row in records(test) if isinstance(row, dict) and isinstance(row.get(text), str)]
-    split, partner = len(of_test), {}
-    for i, j in near_duplicates([t for _, t in of_test] + texts):
-        if j >= split:
-            origin = i if i < split else partner.get(i)
-            if origin is not None:
-                partner.setdefault(j, origin)
-    return [
-        Finding("leak", places[j - split], f"as row {of_test[i][0]} of the test set", of_test[i][0]) for j, i in sorted(partner.items())
-    ]
-
-
-def suspect_labels(texts, labels, places, groups, folds=5, seed=0):
-    """Rows on whose label a model that did not see them disagrees with confidence.
-
-    Confident learning (Northcutt, Jiang & Chuang 2021, arXiv 1911.00068): a row counts for a label when its
-    probability is at least the mean that rows of this label get; a row that counts for another label only is suspect.
-    """
-    names, given = np.unique(labels, return_inverse=True)
-    p = out_of_fold(texts, given, groups, folds, seed)
-    limit = np.array([p[given == k, k].mean() for k in range(len(names))])
-    over = np.where(p >= limit, p, 0)
-    best = over.argmax(1)
-    rows = np.arange(len(p))
-    wrong = (over.max(1) > 0) & (best != given) & (over[rows, given] == 0)
-    return [
-        Finding("suspect_label", places[i], f"{names[given[i]]}; the model says {names[best[i]]} ({p[i, best[i]]:.0%})")
-        for i in np.flatnonzero(wrong)
-    ]
-
-
-def out_of_fold(texts, given, groups, folds=5, seed=0):
-    """Probabilities (n, labels) from models that saw neither the row nor one that says the same; TF-IDF and logistic regression."""
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-    from sklearn.linear_model import LogisticRegression
-
-    counts = HashingVectorizer(ngram_range=(1, 2), n_features=2**18, alternate_sign=False, norm=None, dtype=np.float32).transform(texts)
-    x = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
-    draw = np.random.default_rng(seed)
-    fold = draw.integers(0, folds, len(texts))[np.asarray(groups)]
-    p = np.zeros((len(texts), given.max() + 1), np.float32)
-    for k in range(folds):
-        learn = draw.permutation(np.flatnonzero(fold != k))[:SAMPLE]
-        if len(set(given[learn])) < 2:
-            continue
-        model = LogisticRegression(C=10, max_iter=300).fit(x[learn], given[learn])
-        asked = np.flatnonzero(fold == k)
-        if len(asked):
-            p[np.ix_(asked, model.classes_)] = model.predict_proba(x[asked])
-    return p
-
-
 # ---- the cleaned copy --------------------------------------------------------------------------
 
 
@@ -413,3 +262,37 @@ def clean(seen, out, drop=()):
     for work, path in zip(works, paths, strict=True):
         os.replace(work, path)
     return done
+
+
+# ---- from the shell ----------------------------------------------------------------------------
+
+
+def main(arguments):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m utils.quality", description="Audit a data set before you train on it.")
+    parser.add_argument("source", help="a CSV, JSONL or Parquet file; or data/, the course's own")
+    parser.add_argument("--text", default="text", help="the column with the text (text)")
+    parser.add_argument("--label", help="the column with the label (label or intent, if there is one)")
+    parser.add_argument("--test", help="a test set, to be searched for leaks")
+    parser.add_argument("--clean", metavar="OUT", help="write OUT.jsonl and OUT.log.jsonl")
+    parser.add_argument("--train", action="store_true", help="with data/: measure a tuned encoder as well (minutes)")
+    options = parser.parse_args(arguments)
+    try:
+        if Path(options.source).resolve() == ROOT / "data":
+            return 0 if proof.report(proof.gates() + proof.difficulty(options.train)) else 1
+        seen = audit(options.source, options.text, options.label, options.test)
+        table = seen.table()
+        print(f"{len(seen.places):,} rows, {len(seen.labels) if seen.label else 'no'} labels, median {seen.median_words()} words")
+        print(table[table["rows"] > 0].drop(columns="what it is").to_string(index=False, formatters={"share": "{:.1%}".format}))
+        if rare := seen.rare_labels() if seen.label else []:
+            print(f"labels with fewer than {RARE} rows: {', '.join(rare)}")
+        if options.clean:
+            print(f"{options.clean}.jsonl and {options.clean}.log.jsonl: {dict(clean(seen, options.clean))}")
+        return 0
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

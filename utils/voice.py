@@ -44,7 +44,7 @@ def lines(text):
 
 
 RULES = {
-    "greeting": lambda reply: bool(re.match(r"Hello( [A-ZÀ-Ý][\w'’-]+)?,\s*\n", reply)),
+    "greeting": lambda reply: bool(re.match(r"Hello( [A-ZÀ-Ý][\w'’-]+)?,[ \t]*\n", reply)),
     "we": lambda reply: not re.search(r"\b(I|me|my|mine|I['’]\w+)\b", reply),
     "short": lambda reply: 30 <= len(words(reply)) <= 110,
     "plain_sentences": lambda reply: all(len(words(s)) <= 24 for s in sentences(reply)),

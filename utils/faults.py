@@ -1,0 +1,202 @@
+"""What can be wrong with a row of text and label, and how it is found; `utils.quality` puts it together."""
+
+import html
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.duplicates import near_duplicates, normalise
+
+LONGEST = 350  # words, about 512 tokens of English
+SAMPLE = 20_000  # rows that the label check learns from: more would take minutes and find little more
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault: the check, the row's place (line or row number), a detail, and the place of the row it resembles."""
+
+    check: str
+    place: int
+    detail: str = ""
+    other: int | None = None
+
+
+# ---- one row alone -----------------------------------------------------------------------------
+
+
+def missing(row, text, label):
+    """What a row lacks, or None; "no …" is an empty value, anything else makes the row unusable."""
+    if text not in row or (label and label not in row):
+        return f"without the column {text if text not in row else label!r}"
+    if row[text] is None or not str(row[text]).strip():
+        return "no text"
+    if not isinstance(row[text], str):
+        return f"the text is {row[text]!r}, not a string"
+    if label and (row[label] is None or not str(row[label]).strip()):
+        return "no label"
+    return None
+
+
+def shorten(text, length=40):
+    """The beginning of a text, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+TAG = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.S)
+QUOTED = re.compile(r"^(?:>|On .{5,80} wrote:|-{2,} ?(?:Original|Forwarded) [Mm]essage|From: .+|Sent: .+|-- ?$)", re.M)
+BROKEN_LINE = re.compile(r"=(?:\r?\n|3D|20\b|[CE]\d=[89AB][0-9A-F])")
+
+
+def repair(text):
+    """The text without encoding damage, markup and quoted earlier messages; sound text comes back as it is."""
+    if text.isascii() and not re.search(r"[<&>=]|\bwrote:|^-", text, re.M):
+        return text
+    from ftfy import TextFixerConfig, fix_text
+
+    repaired = text
+    if len(BROKEN_LINE.findall(repaired)) > 0:
+        import quopri
+
+        repaired = quopri.decodestring(repaired.encode()).decode("utf-8", "replace")
+    repaired = TAG.sub(" ", re.sub(r"<br ?/?>|</p>", "\n", repaired))
+    repaired = html.unescape(repaired).replace("\xa0", " ")
+    # Only what is broken: a curly quote, a ligature or a wide letter is somebody's choice.
+    keep = TextFixerConfig(uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, fix_line_breaks=False)
+    repaired = fix_text(repaired, keep)
+    if (quoted := QUOTED.search(repaired)) and repaired[: quoted.start()].strip():
+        repaired = repaired[: quoted.start()]
+    return text if repaired == text else re.sub(r"[ \t]+", " ", repaired).strip()
+
+
+# ---- a row among the others --------------------------------------------------------------------
+
+
+def cut_off(texts, places):
+    """Texts whose last word occurs nowhere else, while a longer word that begins so is common."""
+    counts = Counter(word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower()))
+    longer = Counter()
+    for word, count in counts.items():
+        if count >= 2:
+            for end in range(2, len(word)):
+                longer[word[:end]] += count
+    found = []
+    for text, place in zip(texts, places, strict=True):
+        last = re.search(r"([^\W\d_]{2,})$", text.lower())
+        if last and counts[last[1]] == 1 and longer[last[1]] >= 3 and len(text) > 40:
+            found.append(Finding("cut_off", place, f"… {text[-25:]}"))
+    return found
+
+
+LANGUAGES = [
+    "en",
+    "de",
+    "fr",
+    "es",
+    "it",
+    "pt",
+    "nl",
+    "pl",
+    "cs",
+    "sv",
+    "da",
+    "no",
+    "fi",
+    "hu",
+    "ro",
+    "el",
+    "ru",
+    "uk",
+    "tr",
+    "ar",
+    "he",
+    "hi",
+    "zh",
+    "ja",
+    "ko",
+]
+
+
+def other_language(texts, places, sure=0.9):
+    """Texts that are surely in another language than most (py3langid; very short ones are not judged)."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(LANGUAGES)
+    judged = [identifier.classify(text) if len(text) >= 25 else (None, 0) for text in texts]
+    counts = Counter(language for language, _ in judged if language)
+    main = counts.most_common(1)[0][0] if counts else None
+    return [
+        Finding("other_language", place, language)
+        for (language, confidence), place in zip(judged, places, strict=True)
+        if language not in (None, main) and confidence >= sure
+    ]
+
+
+def same_texts(texts, labels, places, found):
+    """Note duplicates and conflicts among the texts; returns one number per text, shared by those that say the same."""
+    groups = list(range(len(texts)))  # each text's first likeness
+    for i, j in near_duplicates(texts):
+        groups[j] = min(groups[j], groups[i])
+        if groups[j] != j and labels[j] != labels[i]:
+            found.append(Finding("label_conflict", places[j], f"{labels[j]}, and {labels[i]} in row {places[i]}", places[i]))
+    for j, first in enumerate(groups):
+        if first != j:
+            same = normalise(texts[j]) == normalise(texts[first])
+            found.append(Finding("duplicate" if same else "near_duplicate", places[j], f"as row {places[first]}", places[first]))
+    return groups
+
+
+def leaks(texts, places, of_test):
+    """Rows that say what a row of the test set says; of_test: (place, text) of its rows."""
+    split, partner = len(of_test), {}
+    for i, j in near_duplicates([t for _, t in of_test] + texts):
+        if j >= split:
+            origin = i if i < split else partner.get(i)
+            if origin is not None:
+                partner.setdefault(j, origin)
+    return [
+        Finding("leak", places[j - split], f"as row {of_test[i][0]} of the test set", of_test[i][0]) for j, i in sorted(partner.items())
+    ]
+
+
+def suspect_labels(texts, labels, places, groups, folds=5, seed=0):
+    """Rows on whose label a model that did not see them disagrees with confidence.
+
+    Confident learning (Northcutt, Jiang & Chuang 2021, arXiv 1911.00068): a row counts for a label when its
+    probability is at least the mean that rows of this label get; a row that counts for another label only is suspect.
+    """
+    names, given = np.unique(labels, return_inverse=True)
+    p = out_of_fold(texts, given, groups, folds, seed)
+    limit = np.array([p[given == k, k].mean() for k in range(len(names))])
+    over = np.where(p >= limit, p, 0)
+    best = over.argmax(1)
+    rows = np.arange(len(p))
+    wrong = (over.max(1) > 0) & (best != given) & (over[rows, given] == 0)
+    return [
+        Finding("suspect_label", places[i], f"{names[given[i]]}; the model says {names[best[i]]} ({p[i, best[i]]:.0%})")
+        for i in np.flatnonzero(wrong)
+    ]
+
+
+def out_of_fold(texts, given, groups, folds=5, seed=0):
+    """Probabilities (n, labels) from models that saw neither the row nor one that says the same; TF-IDF and logistic regression."""
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+
+    counts = HashingVectorizer(ngram_range=(1, 2), n_features=2**18, alternate_sign=False, norm=None, dtype=np.float32).transform(texts)
+    x = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    draw = np.random.default_rng(seed)
+    fold = draw.integers(0, folds, len(texts))[np.asarray(groups)]
+    p = np.zeros((len(texts), given.max() + 1), np.float32)
+    for k in range(folds):
+        learn = draw.permutation(np.flatnonzero(fold != k))[:SAMPLE]
+        if len(set(given[learn])) < 2:
+            continue
+        model = LogisticRegression(C=10, max_iter=300).fit(x[learn], given[learn])
+        asked = np.flatnonzero(fold == k)
+        if len(asked):
+            p[np.ix_(asked, model.classes_)] = model.predict_proba(x[asked])
+    return p
