@@ -12,15 +12,15 @@ from utils.quality import CHECKS, audit, clean, records
 from utils.runtime import ROOT
 
 WORDS = {
-    "tent": "the tent pole snapped in the wind near camp and the canvas tore along its seam while rain came down hard all evening".split(),
-    "refund": "my money has never been returned to the bank account although the parcel went back three weeks ago by courier".split(),
+    "tent": "the tent pole snapped in the wind near camp and the canvas tore along its seam while rain came down hard all evening",
+    "refund": "my money has never been returned to the bank account although the parcel went back three weeks ago by courier",
 }
 
 
 def text_of(label, seed, words=14):
     """Words of one label's vocabulary, and a few of nobody's, so that no two texts are alike."""
     draw = random.Random(f"{label} {seed}")
-    own = draw.choices(WORDS[label], k=words)
+    own = draw.choices(WORDS[label].split(), k=words)
     return " ".join(own + ["".join(draw.choices("aeioulmnrst", k=7)) for _ in range(6)]) + "."
 
 
@@ -29,7 +29,9 @@ def toy_rows(n=120):
 
 
 def write(path, rows):
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 
@@ -42,6 +44,7 @@ PLANTED = {  # check: what row 7 becomes
     "empty": {"text": "  ", "label": "tent"},
     "too_short": {"text": "hello", "label": "tent"},
     "damaged": {"text": text_of("tent", 500) + " I canâ€™t sleep in it", "label": "tent"},
+    "lost_letters": {"text": text_of("tent", 504) + " I haven?t slept", "label": "tent"},
     "cut_off": {"text": text_of("tent", 501)[:-1] + " and ever since then the canv", "label": "tent"},
     "too_long": {"text": " ".join(text_of("tent", i) for i in range(600, 640)), "label": "tent"},
     "personal_data": {"text": text_of("tent", 502) + " Mail me at jo@example.com", "label": "tent"},
@@ -71,7 +74,7 @@ def test_sound_rows_raise_no_finding():
 def test_a_text_of_the_test_set_is_a_leak_however_it_is_written(tmp_path):
     rows, test = toy_rows(), toy_rows(8)
     test += [{"text": text_of("tent", 900), "label": "tent"}]
-    rows = rows[:8] + [{"text": text_of("tent", 900).title() + "!", "label": "tent"}] + rows[8:]
+    rows.insert(8, {"text": text_of("tent", 900).title() + "!", "label": "tent"})
     found = audit(rows, test=write(tmp_path / "test.jsonl", test)).of("leak")
     assert [finding.place for finding in found] == list(range(1, 10)) and found[-1].other == 9
 
@@ -100,6 +103,9 @@ DAMAGED = [
     ("<p>two<br>lines</p> &amp; more&nbsp;text", "two\nlines\n & more text"),
     ("=C2=A330 is what I =\npaid", "£30 is what I paid"),
     ("My reply.\n\nOn 3 March Ann wrote:\n> hello", "My reply."),
+    ("> hello\n> there\n\nMy reply below.", "My reply below."),
+    ("From: Ann\nTo: Bob\nSubject: x\n\nMy reply below.", "My reply below."),
+    ("My reply.\n\n-----Original Message-----\nFrom: Ann\nHello Bob", "My reply."),
     ("My reply.\n-- \nAnn Example\nSales", "My reply."),
 ]
 

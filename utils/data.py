@@ -17,9 +17,12 @@ from utils.runtime import ROOT
 # The course's own data sets: name, file, and which column is the label.
 FERNHILL = {
     "fernhill-tickets": ("data/tickets.jsonl", "intent"),
+    "fernhill-tickets-es": ("data/tickets_es.jsonl", "intent"),
     "clinic-notes": ("data/domains/medical.jsonl", "label"),
+    "contract-clauses": ("data/domains/legal.jsonl", "label"),
+    "news-headlines": ("data/domains/finance.jsonl", "label"),
+    "property-listings": ("data/domains/real_estate.jsonl", "label"),
 }
-TICKET_COLUMNS = ["id", "text", "intent", "priority", "sentiment", "product", "channel", "month", "group"]
 LONGEST_TEXT = 20_000  # characters; a base model reads a few thousand at most
 
 

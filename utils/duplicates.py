@@ -1,14 +1,13 @@
 """Texts that say the same: exact and near duplicates, found by MinHash in NumPy, a million texts in minutes."""
 
+import math
 import re
 import unicodedata
 
 import numpy as np
 
 WIDTH = 4  # characters in a shingle
-# A band is a few MinHash values side by side; two texts that agree in one whole band are compared.
-# At an overlap of 0.8 a pair escapes all 20 bands of 6 once in 400 times; at 0.1 one pair in 50,000 is compared.
-BANDS, ROWS = 20, 6
+BANDS = 24  # a band is a few MinHash values side by side; two texts that agree in one whole band are compared
 CHUNK = 4_000  # texts whose shingles are hashed together: their 600,000 numbers fit into the cache of most CPUs
 
 
@@ -42,9 +41,9 @@ def near_duplicates(texts, threshold=0.8):
         else:
             first[key] = i
     keys, places = list(first), np.fromiter(first.values(), int, len(first))
-    bands, sketch = minhash(keys)
+    bands, sketch = minhash(keys, rows_for(threshold))
     for a, b in candidates(bands):
-        alike = (sketch[a] == sketch[b]).mean(axis=1) >= threshold - 0.35  # a quick look; 20 values, so a wide margin
+        alike = (sketch[a] == sketch[b]).mean(axis=1) >= threshold - 0.35  # a quick look; 24 values, so a wide margin
         for i, j in zip(a[alike], b[alike], strict=True):
             one, two = shingles_of_key(keys[i]), shingles_of_key(keys[j])
             if len(one & two) >= threshold * len(one | two):
@@ -52,9 +51,18 @@ def near_duplicates(texts, threshold=0.8):
     return sorted(set(pairs))
 
 
-def minhash(keys):
+def rows_for(threshold):
+    """MinHash values in a band: as many as leave a pair at the threshold a chance of one in four to agree in all of them.
+
+    Such a pair escapes all 24 bands once in 400 times. At 0.8 there are 5 or 6 values, and hardly any unlike pair is
+    compared; at 0.5 there are 2, and every hundredth is, which is too many beyond some 100,000 texts.
+    """
+    return max(1, round(math.log(0.25) / math.log(threshold))) if 0 < threshold < 1 else 6
+
+
+def minhash(keys, rows):
     """Two arrays for n normalised texts: a number per band (n, BANDS), and one value of each band (n, BANDS)."""
-    factors = np.random.default_rng(1).integers(1, 2**63, BANDS * ROWS, dtype=np.uint64) | np.uint64(1)
+    factors = np.random.default_rng(1).integers(1, 2**63, BANDS * rows, dtype=np.uint64) | np.uint64(1)
     bands = np.empty((len(keys), BANDS), np.uint64)
     sketch = np.empty((len(keys), BANDS), np.uint16)
     for start in range(0, len(keys), CHUNK):
@@ -62,7 +70,7 @@ def minhash(keys):
         chosen = slice(start, start + len(begins))
         for band in range(BANDS):
             mixed = np.zeros(len(begins), np.uint64)
-            for factor in factors[band * ROWS : (band + 1) * ROWS]:
+            for factor in factors[band * rows : (band + 1) * rows]:
                 smallest = np.minimum.reduceat(hashes * factor, begins)
                 mixed = scramble(mixed ^ smallest)
             bands[chosen, band] = mixed

@@ -46,13 +46,19 @@ def shorten(text, length=40):
 
 
 TAG = re.compile(r"</?[a-zA-Z][\w-]*(?:\s[^<>]*)?/?>|<!--.*?-->", re.S)
-QUOTED = re.compile(r"^(?:>|On .{5,80} wrote:|-{2,} ?(?:Original|Forwarded) [Mm]essage|From: .+|Sent: .+|-- ?$)", re.M)
+# Lines of an earlier message, and the mark below which nothing but an earlier message follows.
+HEADER = (
+    r"(?:From|To|Cc|Sent|Date|Subject): .*|.{0,80}\bwrote:|(?:Begin f|F)orwarded(?: message)?:?|-+ ?(?:Original|Forwarded) [Mm]essage ?-*"
+)
+EARLIER = re.compile(rf"^(?:>.*|{HEADER})\s*$\n?", re.M)
+BELOW = re.compile(rf"^(?:-- ?|{HEADER})\s*$", re.M)
+LOST = re.compile(r"\ufffd|[^\W\d_]\?[^\W\d_]")
 BROKEN_LINE = re.compile(r"=(?:\r?\n|3D|20\b|[CE]\d=[89AB][0-9A-F])")
 
 
 def repair(text):
     """The text without encoding damage, markup and quoted earlier messages; sound text comes back as it is."""
-    if text.isascii() and not re.search(r"[<&>=]|\bwrote:|^-", text, re.M):
+    if text.isascii() and not re.search(r"[<&>=]|\bwrote:|^-|^(?:From|To|Sent|Date|Subject): ", text, re.M):
         return text
     from ftfy import TextFixerConfig, fix_text
 
@@ -66,9 +72,17 @@ def repair(text):
     # Only what is broken: a curly quote, a ligature or a wide letter is somebody's choice.
     keep = TextFixerConfig(uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False, fix_line_breaks=False)
     repaired = fix_text(repaired, keep)
-    if (quoted := QUOTED.search(repaired)) and repaired[: quoted.start()].strip():
-        repaired = repaired[: quoted.start()]
+    repaired = own_words(repaired)
     return text if repaired == text else re.sub(r"[ \t]+", " ", repaired).strip()
+
+
+def own_words(text):
+    """The text without quoted lines, their headers, and what follows a header or a signature's mark; never empty."""
+    above = BELOW.split(text)[0]
+    if above.strip() and not text.lstrip().startswith(">"):
+        text = above if not re.search(r"^>", text, re.M) else text
+    left = EARLIER.sub("", text)
+    return left if left.strip() else text
 
 
 # ---- a row among the others --------------------------------------------------------------------
@@ -84,7 +98,7 @@ def cut_off(texts, places):
                 longer[word[:end]] += count
     found = []
     for text, place in zip(texts, places, strict=True):
-        last = re.search(r"([^\W\d_]{2,})$", text.lower())
+        last = re.search(r"\b([a-zß-ÿ]{2,})$", text)
         if last and counts[last[1]] == 1 and longer[last[1]] >= 3 and len(text) > 40:
             found.append(Finding("cut_off", place, f"… {text[-25:]}"))
     return found
@@ -135,10 +149,13 @@ def other_language(texts, places, sure=0.9):
     ]
 
 
-def same_texts(texts, labels, places, found):
-    """Note duplicates and conflicts among the texts; returns one number per text, shared by those that say the same."""
+def same_texts(texts, labels, places, found, near):
+    """Note duplicates, from an overlap of `near` on, and conflicts of their labels.
+
+    Returns one number per text, shared by those that say the same.
+    """
     groups = list(range(len(texts)))  # each text's first likeness
-    for i, j in near_duplicates(texts):
+    for i, j in near_duplicates(texts, near):
         groups[j] = min(groups[j], groups[i])
         if groups[j] != j and labels[j] != labels[i]:
             found.append(Finding("label_conflict", places[j], f"{labels[j]}, and {labels[i]} in row {places[i]}", places[i]))
@@ -149,10 +166,10 @@ def same_texts(texts, labels, places, found):
     return groups
 
 
-def leaks(texts, places, of_test):
+def leaks(texts, places, of_test, near):
     """Rows that say what a row of the test set says; of_test: (place, text) of its rows."""
     split, partner = len(of_test), {}
-    for i, j in near_duplicates([t for _, t in of_test] + texts):
+    for i, j in near_duplicates([t for _, t in of_test] + texts, near):
         if j >= split:
             origin = i if i < split else partner.get(i)
             if origin is not None:

@@ -78,7 +78,9 @@ DOMAIN = {"id": str, "text": str, "label": str, "group": str}
 FILES = {
     "tickets.jsonl": (3000, TICKET),
     "tickets_es.jsonl": (400, TICKET),
-    "tickets_raw.jsonl": (1200, None),  # the dirty export: whatever came out of the desk's system
+    "tickets_raw.jsonl": (1200, {"id": str, "text": (str, ""), "intent": INTENTS, "channel": CHANNELS, "month": MONTHS}),
+    "tickets_raw_key.jsonl": (400, {"id": str, "faults": list, "true_intent": [*INTENTS, None], "like": (str, None)}),
+    "agreement.jsonl": (200, {"id": str, "ticket": str, "a": INTENTS, "b": INTENTS}),
     "replies.jsonl": (
         700,
         {"id": str, "ticket": str, "message": str, "reply": str, "triage": dict, "month": MONTHS, "facts": list, "group": str},

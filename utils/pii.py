@@ -54,7 +54,7 @@ PATTERNS = {
     "email": (re.compile(EMAIL, re.I), None),
     "iban": (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b"), iban),
     "card": (re.compile(r"(?<![\w-])\d(?:[ .-]?\d){12,18}(?!\w)"), luhn),
-    "ip_address": (re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"), address_of_machine),
+    "ip_address": (re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\d)"), address_of_machine),
     "telephone": (re.compile(r"(?<![\w£$€./-])(?:\+?\(?\d[\d() .\u2011-]{5,17}\d)(?![\w/])"), telephone),
     "date_of_birth": (
         re.compile(
@@ -63,7 +63,7 @@ PATTERNS = {
         ),
         None,
     ),
-    "postcode": (re.compile(r"\b[A-Z]{1,2}\d[A-Z\d]? ?\d[ABD-HJLNP-UW-Z]{2}\b"), None),
+    "postcode": (re.compile(r"\b[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b"), None),
 }
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from utils import pii, plots, proof
 from utils.faults import (
     LONGEST,
+    LOST,
     Finding,
     cut_off,
     leaks,
@@ -37,6 +38,7 @@ CHECKS = {
     "empty": ("no text, or no label", "removed"),
     "too_short": ("fewer than two words", "removed"),
     "damaged": ("letters broken by a wrong encoding, markup, or a quoted earlier message", "repaired"),
+    "lost_letters": ("letters that a wrong encoding turned into question marks; only the sender knows them", "kept"),
     "cut_off": ("ends inside a word", "kept"),
     "too_long": ("longer than most base models read", "kept"),
     "personal_data": ("an email address, telephone, card or account number …", "masked"),
@@ -170,23 +172,25 @@ def label_column(source, label):
 # ---- find what is wrong ------------------------------------------------------------------------
 
 
-def audit(source, text="text", label=None, test=None):
+def audit(source, text="text", label=None, test=None, near=None):
     """Look for every fault in CHECKS; returns an Audit.
 
     source, test: a path to a CSV, JSONL or Parquet file, or a list of rows (dicts); test is searched for leaks
     text, label: the columns to read; without a label column the checks on labels are left out
+    near: the overlap from which two texts are near-duplicates (0.6; above 100,000 rows 0.8, where a lower one takes too long)
     A million short rows take a few minutes and less than 4 GB. Raises ValueError for a file or column that is not there.
     """
     label = label_column(source, label)
     seen = Audit(source, text, label)
     texts, labels, places = read_texts(seen)
     found = seen.findings
+    near = near or (0.6 if len(texts) <= 100_000 else 0.8)
     found += cut_off(texts, places)
     found += other_language(texts, places)
-    groups = same_texts(texts, labels, places, found)
+    groups = same_texts(texts, labels, places, found, near)
     if test is not None:
         rows = [(place, repair(row[text])) for place, row in records(test) if isinstance(row, dict) and isinstance(row.get(text), str)]
-        found += leaks(texts, places, rows)
+        found += leaks(texts, places, rows, near)
     if label and len(set(labels)) > 1:
         found += suspect_labels(texts, labels, places, groups)
     order = {check: number for number, check in enumerate(CHECKS)}
@@ -212,6 +216,8 @@ def read_texts(seen):
         seen.labels[kept] += 1
         if text != raw:
             seen.findings.append(Finding("damaged", place, shorten(raw)))
+        if lost := LOST.search(text):
+            seen.findings.append(Finding("lost_letters", place, shorten(text[max(0, lost.start() - 15) :])))
         if pieces := pii.find(text):
             seen.findings.append(Finding("personal_data", place, ", ".join(sorted({piece.kind for piece in pieces}))))
         if count > LONGEST:
