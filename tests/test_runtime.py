@@ -75,12 +75,12 @@ def test_where_we_run_is_told_by_the_environment(environment, place, monkeypatch
     assert runtime.where() == place
 
 
-LINES = ["# pins", "", "torch==2.13.0  # tensors", "numpy==2.4.6", "transformers==5.23.0", "datasketch==2.0.0", "peft==0.21.2"]
+LINES = ["# pins", "", "torch==2.13.0  # tensors", "numpy==2.4.6", "transformers==5.23.0", "ftfy==6.3.1", "peft==0.21.2"]
 
 
 def test_colab_keeps_its_torch_and_gets_our_transformers():
     wanted, kept = colab_requirements(LINES, {"torch": "2.9.0+cu126", "numpy": "2.0.2", "transformers": "4.57.0", "peft": "0.21.2"})
-    assert wanted == ["transformers==5.23.0", "datasketch==2.0.0"]
+    assert wanted == ["transformers==5.23.0", "ftfy==6.3.1"]
     assert kept == ["torch==2.9.0+cu126", "numpy==2.0.2"]
 
 
