@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from utils.data import FERNHILL, as_datasets, group_rows, labels_of, load, read, read_rows
+from utils.data import FERNHILL, as_datasets, group_rows, labels_of, load, read, read_rows, sample
 from utils.duplicates import near_duplicates, normalise
 
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -303,6 +303,20 @@ def test_a_published_test_set_stays_whole_and_its_repeats_leave_training(tmp_pat
 def test_a_test_set_that_repeats_a_whole_label_is_refused(tmp_path):
     path = write(tmp_path, "csv", toy_rows())
     assert "test on other texts" in complaint(path, test=path)
+
+
+def test_a_sample_has_every_label_and_no_row_twice():
+    split = as_datasets(train=toy_rows(60, "aaaaaaaaab"))["train"]
+    for seed in range(20):
+        small = sample(split, 5, seed)
+        assert len(small) == len(set(small["id"])) == 5 and set(small["label"]) == {"a", "b"}
+    assert sample(split, 5)["id"] == sample(split, 5)["id"] != sample(split, 5, seed=1)["id"]
+
+
+@pytest.mark.parametrize("n", [1, 61])
+def test_a_sample_of_an_impossible_size_is_refused(n):
+    with pytest.raises(ValueError, match=f"n is {n}; with 2 labels and 60 rows it can be 2 to 60"):
+        sample(as_datasets(train=toy_rows(60, "ab"))["train"], n)
 
 
 # ---- a schema

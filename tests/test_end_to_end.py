@@ -3,7 +3,7 @@
 import pytest
 
 from utils.classifiers import Classifier, Prototypes
-from utils.data import load
+from utils.data import load, sample
 from utils.evaluate import compare, score
 from utils.train import fine_tune
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def tickets():
     data = load("fernhill-tickets")
-    return data.__class__(train=data["train"].select(range(600)), validation=data["validation"].select(range(200)), test=data["test"])
+    return data.__class__(train=sample(data["train"], 600), validation=sample(data["validation"], 200), test=data["test"])
 
 
 def test_the_tuned_encoder_beats_what_it_started_from(tickets, tmp_path):

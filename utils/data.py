@@ -61,6 +61,19 @@ def labels_of(data):
     return sorted({label for split in data.values() for label in split["label"]})
 
 
+def sample(split, n, seed=0):
+    """n random rows of one split, with at least one of every label, so that a small run knows all labels."""
+    import numpy as np
+
+    order = [int(i) for i in np.random.default_rng(seed).permutation(len(split))]
+    labels = list(split["label"])
+    first = {labels[i]: i for i in reversed(order)}
+    if not len(first) <= n <= len(split):
+        raise ValueError(f"n is {n}; with {len(first)} labels and {len(split)} rows it can be {len(first)} to {len(split)}")
+    chosen = list(first.values())
+    return split.select(chosen + [i for i in order if i not in set(chosen)][: n - len(chosen)])
+
+
 def as_datasets(**splits):
     """Lists of rows (dicts) to a DatasetDict; all splits have all columns, a column of several types becomes text."""
     from datasets import Dataset, DatasetDict
