@@ -190,7 +190,7 @@ def difficulty(train=False):
         gates.append(
             Gate(file, "untuned encoder, label names", found, "at least 15 points below TF-IDF", names.accuracy.estimate <= share - 0.15)
         )
-        tuned = score(fine_tune("minilm", data, mode="full"), data["test"], "tuned")
+        tuned = score(fine_tune("minilm", data, mode="full").classifier, data["test"], "tuned")
         against = compare(tfidf, tuned)
         gain = tuned.accuracy.estimate - share
         found = f"{tuned.accuracy}, {100 * gain:+.1f} points, p = {against.p:.2g}"
