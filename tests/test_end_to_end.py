@@ -5,6 +5,7 @@ import pytest
 from utils.classifiers import Classifier, Prototypes
 from utils.data import load, sample
 from utils.evaluate import compare, score
+from utils.proof import difficulty
 from utils.train import fine_tune
 
 pytestmark = [pytest.mark.weights, pytest.mark.timeout(900)]
@@ -26,3 +27,8 @@ def test_the_tuned_encoder_beats_what_it_started_from(tickets, tmp_path):
 
     again = Classifier.load(run.classifier.save(tmp_path / "saved"))
     assert again.predict(tickets["test"]["text"][:40]) == tuned.predicted[:40]
+
+
+@pytest.mark.timeout(1800)
+def test_the_shops_data_are_as_hard_as_the_card_says():
+    assert [gate for gate in difficulty(train=True) if not gate.kept] == []

@@ -32,6 +32,10 @@ def test_texts_of_a_file_differ_from_each_other(name):
     assert failures(proof.gates_of(name)) == []
 
 
+def test_no_group_and_no_near_duplicate_stands_in_two_splits():
+    assert failures(proof.splits()) == []
+
+
 def test_replies_keep_the_house_voice_and_the_facts_in_force():
     assert failures(proof.truth_of_replies()) == []
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.data import FERNHILL, load
 from utils.duplicates import near_duplicates
 from utils.fernhill import FILES, catalogue, facts, in_force, policies, rows_of
+from utils.stats import wilson
 from utils.voice import RULES, broken_rules
 
 
@@ -57,7 +59,7 @@ def skeleton(text, names):
 
 def gates():
     """Every demand that needs no model: a list of Gate."""
-    return [gate for file in FILES for gate in gates_of(file)] + truth_of_replies() + truth_of_facts()
+    return [gate for file in FILES for gate in gates_of(file)] + splits() + truth_of_replies() + truth_of_facts()
 
 
 def gates_of(file):
@@ -84,6 +86,23 @@ def variety(file, texts):
             openings[1] <= max(3, len(texts) / 100),
         ),
     ]
+
+
+def splits():
+    """No group and no near-duplicate on both sides of a split."""
+    found = []
+    for name, (path, _) in FERNHILL.items():
+        data = load(name)
+        side = {i: split for split in data for i in data[split]["id"]}
+        rows = [row for split in data.values() for row in split]
+        pairs = [(rows[i]["id"], rows[j]["id"]) for i, j in near_duplicates([row["text"] for row in rows])]
+        members = {}
+        for row in rows:
+            members.setdefault(row["group"], []).append(row["id"])
+        pairs += [(ids[0], other) for ids in members.values() for other in ids[1:]]
+        torn = [f"{a} and {b}" for a, b in pairs if side[a] != side[b]]
+        found.append(Gate(path.removeprefix("data/"), "groups and near-duplicates in two splits", listed(torn), "none", not torn))
+    return found
 
 
 NUMBER = re.compile(r"£?\d[\d,.]*\d|£?\d")
@@ -169,9 +188,8 @@ def listed(items):
 
 
 def difficulty(train=False):
-    """How hard the labelled sets are: a list of Gate. With train=True, also a fully tuned encoder on the tickets (minutes)."""
+    """How hard the labelled sets are: a list of Gate. With train=True, also what takes the base models and minutes."""
     from utils.baselines import Tfidf
-    from utils.data import load
     from utils.evaluate import compare, score
 
     gates = [domain_difficulty(name) for name in ("medical", "legal", "finance", "real_estate")]
@@ -185,6 +203,7 @@ def difficulty(train=False):
         from utils.classifiers import LabelNames
         from utils.train import fine_tune
 
+        gates.append(general_knowledge())
         names = score(LabelNames("minilm", tfidf.truth), data["test"], "label names")
         found = f"{names.accuracy}, {100 * (share - names.accuracy.estimate):.1f} points lower"
         gates.append(
@@ -196,6 +215,32 @@ def difficulty(train=False):
         found = f"{tuned.accuracy}, {100 * gain:+.1f} points, p = {against.p:.2g}"
         gates.append(Gate(file, "tuned encoder", found, "at least 4 points above TF-IDF, p < 0.01", gain >= 0.04 and against.p < 0.01))
     return gates
+
+
+def general_knowledge(model_id="smollm2"):
+    """Share of the general questions that an untuned language model answers: the option with the highest likelihood."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from utils.models import locate, quiet_transformers
+    from utils.runtime import device, fastest_dtype
+
+    rows, right, folder = rows_of("general.jsonl"), 0, locate(model_id)
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().to(device())
+    dtype = fastest_dtype()
+    with torch.inference_mode(), torch.autocast(device(), getattr(torch, dtype), enabled=dtype != "float32"):
+        for row in rows:
+            asked = tokenizer(f"Question: {row['question']}\nAnswer:")["input_ids"]
+            answers = [tokenizer(f" {option}")["input_ids"] for option in row["options"]]
+            length = len(asked) + max(map(len, answers))
+            ids = torch.tensor([(asked + answer + [0] * length)[:length] for answer in answers], device=device())
+            log_p = network(input_ids=ids).logits.float().log_softmax(-1)  # padding stands behind, where nothing looks
+            sums = [sum(log_p[i, len(asked) + k - 1, token].item() for k, token in enumerate(answer)) for i, answer in enumerate(answers)]
+            right += row["options"][int(np.argmax(sums))] == row["answer"]
+    share = wilson(right, len(rows))
+    return Gate("general.jsonl", "untuned SmolLM2, by likelihood", str(share), "55 to 80 %", 0.55 <= share.estimate <= 0.80)
 
 
 def domain_difficulty(name):

@@ -281,7 +281,7 @@ def main(arguments):
     parser.add_argument("--label", help="the column with the label (label or intent, if there is one)")
     parser.add_argument("--test", help="a test set, to be searched for leaks")
     parser.add_argument("--clean", metavar="OUT", help="write OUT.jsonl and OUT.log.jsonl")
-    parser.add_argument("--train", action="store_true", help="with data/: measure a tuned encoder as well (minutes)")
+    parser.add_argument("--train", action="store_true", help="with data/: also what needs the base models (minutes)")
     options = parser.parse_args(arguments)
     try:
         if Path(options.source).resolve() == ROOT / "data":
