@@ -158,6 +158,13 @@ def test_an_unknown_check_is_named(tmp_path):
         clean(audit(toy_rows()), tmp_path / "out", drop=["typos"])
 
 
+def test_the_copy_never_replaces_its_source(tmp_path):
+    path = write(tmp_path / "toy.jsonl", toy_rows())
+    with pytest.raises(ValueError, match="would replace what it was made from"):
+        clean(audit(path), tmp_path / "toy")
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 120
+
+
 def test_half_of_planted_label_errors_and_few_others_are_suspected():
     rows = toy_rows(400)
     wrong = set(range(1, 400, 20))
@@ -173,11 +180,15 @@ def test_half_of_planted_label_errors_and_few_others_are_suspected():
         ("missing.csv", "there is no such file"),
         ("toy.xlsx", "the name must end in .csv, .jsonl or .parquet"),
         ("empty.jsonl", "there are no rows"),
+        ("bad.parquet", "not a Parquet file"),
+        ("bad.csv", "not well-formed CSV"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_exit_status_2(source, complaint, tmp_path, capsys):
     (tmp_path / "toy.xlsx").write_text("x")
     (tmp_path / "empty.jsonl").write_text("\n")
+    (tmp_path / "bad.parquet").write_text("x")
+    (tmp_path / "bad.csv").write_bytes(b"text,label\na" + b"b" * 11_000_000 + b",c\n")
     assert quality.main([str(tmp_path / source)]) == 2
     assert complaint in capsys.readouterr().err
 

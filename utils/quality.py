@@ -127,13 +127,7 @@ def records(source):
     elif path.suffix.lower() == ".csv":
         yield from csv_records(path)
     elif path.suffix.lower() == ".parquet":
-        import pyarrow.parquet as pq
-
-        place = 0
-        for batch in pq.ParquetFile(path).iter_batches():
-            for row in batch.to_pylist():
-                place += 1
-                yield place, row
+        yield from parquet_records(path)
     else:
         raise ValueError(f"{path}: cannot tell what this is; the name must end in .csv, .jsonl or .parquet")
 
@@ -153,12 +147,27 @@ def jsonl_records(path):
                 yield place, "not valid JSON"
 
 
+def parquet_records(path):
+    """Rows of a Parquet file, a batch at a time; the place is the row's number."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        batches = pq.ParquetFile(path).iter_batches()
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error}); write it with pandas: table.to_parquet(path)") from error
+    yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+
+
 def csv_records(path):
     """Rows of a CSV file; the place is the row's number below the header."""
     csv.field_size_limit(10_000_000)
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        for place, row in enumerate(csv.DictReader(file, restkey="…"), 1):
-            yield place, "more values than the header has names" if "…" in row else row
+        try:
+            for place, row in enumerate(csv.DictReader(file, restkey="…"), 1):
+                yield place, "more values than the header has names" if "…" in row else row
+        except csv.Error as error:
+            raise ValueError(f"{path}: not well-formed CSV ({error}); save it again as CSV with double quotes around texts") from error
 
 
 def label_column(source, label):
@@ -245,10 +254,12 @@ def clean(seen, out, drop=()):
     if unknown := set(drop) - set(CHECKS):
         raise ValueError(f"no check {sorted(unknown)[0]!r}; choose from {', '.join(CHECKS)}")
     out, by_place = Path(out), {}
+    paths = [out.with_name(out.name + end) for end in (".jsonl", ".log.jsonl")]
+    if isinstance(seen.source, str | Path) and Path(seen.source).resolve() in [path.resolve() for path in paths]:
+        raise ValueError(f"{seen.source}: the cleaned copy would replace what it was made from; choose another name")
     for finding in seen.findings:
         by_place.setdefault(finding.place, []).append(finding)
     done = Counter()
-    paths = [out.with_name(out.name + end) for end in (".jsonl", ".log.jsonl")]
     out.parent.mkdir(parents=True, exist_ok=True)
     works = [path.with_name(path.name + ".part") for path in paths]
     with open(works[0], "w", encoding="utf-8") as rows, open(works[1], "w", encoding="utf-8") as log:
