@@ -71,6 +71,19 @@ def test_sound_rows_raise_no_finding():
     assert audit(toy_rows()).findings == []
 
 
+@pytest.mark.parametrize("near", [0, 1, -0.5])
+def test_an_impossible_overlap_is_refused(near):
+    with pytest.raises(ValueError, match="near is an overlap between 0 and 1"):
+        audit(toy_rows(), near=near)
+
+
+def test_a_lower_overlap_finds_looser_likenesses():
+    rows = toy_rows()
+    words = rows[2]["text"].split()
+    rows[6] = {"text": " ".join([*words[:12], "something", "else", "altogether"]), "label": "tent"}
+    assert places(audit(rows, near=0.9), "near_duplicate") == [] and places(audit(rows, near=0.3), "near_duplicate") == [7]
+
+
 def test_a_text_of_the_test_set_is_a_leak_however_it_is_written(tmp_path):
     rows, test = toy_rows(), toy_rows(8)
     test += [{"text": text_of("tent", 900), "label": "tent"}]

@@ -52,7 +52,7 @@ HEADER = (
 )
 EARLIER = re.compile(rf"^(?:>.*|{HEADER})\s*$\n?", re.M)
 BELOW = re.compile(rf"^(?:-- ?|{HEADER})\s*$", re.M)
-LOST = re.compile(r"\ufffd|[^\W\d_]\?[^\W\d_]")
+LOST = re.compile(r"\ufffd|[^\W\d_]\?[a-zß-ÿ]")
 BROKEN_LINE = re.compile(r"=(?:\r?\n|3D|20\b|[CE]\d=[89AB][0-9A-F])")
 
 
