@@ -25,7 +25,7 @@ def changed(texts, share, seed=1):
 
 
 def overlap(a, b):
-    one, two = shingles(a), shingles(b)
+    one, two = shingles(normalise(a)), shingles(normalise(b))
     return len(one & two) / len(one | two)
 
 

@@ -70,8 +70,8 @@ def sample(split, n, seed=0):
     first = {labels[i]: i for i in reversed(order)}
     if not len(first) <= n <= len(split):
         raise ValueError(f"n is {n}; with {len(first)} labels and {len(split)} rows it can be {len(first)} to {len(split)}")
-    chosen = list(first.values())
-    return split.select(chosen + [i for i in order if i not in set(chosen)][: n - len(chosen)])
+    of_each = set(first.values())
+    return split.select([*first.values(), *[i for i in order if i not in of_each][: n - len(of_each)]])
 
 
 def as_datasets(**splits):
@@ -111,8 +111,7 @@ def read(source, text="text", label="label", complete=True):
     """
     path = Path(source)
     if path.suffix.lower() in READERS:
-        if not path.is_file():
-            raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); check the path")
+        check_is_file(path)
         rows = READERS[path.suffix.lower()](path)
     elif path.exists():
         raise ValueError(f"{path}: cannot tell what this is; the name must end in {', '.join(READERS)}")
@@ -125,21 +124,26 @@ def read(source, text="text", label="label", complete=True):
     return rows
 
 
-def read_rows(path, schema=None):
-    """The rows of a JSONL file as they are; with a schema, each is checked against it.
+def check_is_file(path):
+    """The file must be there."""
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); check the path")
+
+
+def read_rows(path, schema):
+    """The rows of a JSONL file as they are, each checked against a schema.
 
     schema: column name to what may stand there: a type, a collection of values, or a tuple of types and values
     Raises ValueError, naming the file, the row and what to do.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); check the path")
+    check_is_file(path)
     rows, seen = read_jsonl(path), {}
     for number, row in enumerate(rows, 1):
         where = f"{path}, row {number}"
-        for column in (schema or {}).keys() ^ row.keys() if schema else ():
+        for column in schema.keys() ^ row.keys():
             raise ValueError(f"{where}: the column {column!r} is {'missing' if column in schema else 'not in the schema'}; make them agree")
-        for column, allowed in (schema or {}).items():
+        for column, allowed in schema.items():
             if not allows(allowed, row[column]):
                 raise ValueError(f"{where}: {column} is {row[column]!r}, which the schema does not allow; correct the row")
         if (identity := row.get("id")) is not None and seen.setdefault(identity, number) != number:

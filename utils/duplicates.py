@@ -16,13 +16,8 @@ def normalise(text):
     return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", text).lower()).strip()
 
 
-def shingles(text, width=WIDTH):
-    """The set of all runs of `width` characters of the normalised text."""
-    return shingles_of_key(normalise(text), width)
-
-
-def shingles_of_key(key, width=WIDTH):
-    """The same for a text that is normalised already."""
+def shingles(key, width=WIDTH):
+    """The set of all runs of `width` characters of a normalised text."""
     return {key[i : i + width] for i in range(max(1, len(key) - width + 1))}
 
 
@@ -42,10 +37,13 @@ def near_duplicates(texts, threshold=0.8):
             first[key] = i
     keys, places = list(first), np.fromiter(first.values(), int, len(first))
     bands, sketch = minhash(keys, rows_for(threshold))
+    checked = set()  # a pair may agree in several bands
     for a, b in candidates(bands):
         alike = (sketch[a] == sketch[b]).mean(axis=1) >= threshold - 0.35  # a quick look; 24 values, so a wide margin
-        for i, j in zip(a[alike], b[alike], strict=True):
-            one, two = shingles_of_key(keys[i]), shingles_of_key(keys[j])
+        new = set(zip(a[alike].tolist(), b[alike].tolist(), strict=True)) - checked
+        checked |= new
+        for i, j in new:
+            one, two = shingles(keys[i]), shingles(keys[j])
             if len(one & two) >= threshold * len(one | two):
                 pairs.append((int(places[i]), int(places[j])))
     return sorted(set(pairs))

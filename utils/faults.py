@@ -63,7 +63,7 @@ def repair(text):
     from ftfy import TextFixerConfig, fix_text
 
     repaired = text
-    if len(BROKEN_LINE.findall(repaired)) > 0:
+    if BROKEN_LINE.search(repaired):
         import quopri
 
         repaired = quopri.decodestring(repaired.encode()).decode("utf-8", "replace")

@@ -144,7 +144,7 @@ def truth_of_replies():
     for file, column, asked in good:
         rows = rows_of(file)
         voice = [row["id"] for row in rows if broken_rules(row[column])]
-        false = [row["id"] for row in rows if faults_of_reply(row[column], row[asked], row["facts"], row.get("month", 12), known, by_id)]
+        false = [row["id"] for row in rows if faults_of_reply(row[column], row[asked], row["facts"], row["month"], known, by_id)]
         found.append(Gate(file, f"{column}: breaks the house voice", listed(voice), "none", not voice))
         found.append(Gate(file, f"{column}: disagrees with the facts in force", listed(false), "none", not false))
     rows = rows_of("preferences.jsonl")
@@ -155,10 +155,10 @@ def truth_of_replies():
 
 def truth_of_facts():
     """Every fact's answer stands in its document of that version, and the other version's does not."""
-    missing, stale = [], []
+    missing, stale, versions = [], [], {"v1": policies(1), "v2": policies(12)}
     for row in facts().values():
-        for version, month, other in (("v1", 1, "v2"), ("v2", 12, "v1")):
-            document, answer = policies(month)[row["document"]], row[version]
+        for version, other in (("v1", "v2"), ("v2", "v1")):
+            document, answer = versions[version][row["document"]], row[version]
             if not WORDED.fullmatch(answer) and answer.lower() not in document.lower():
                 missing.append(f"{row['id']} {version}")
             if row["v1"] != row["v2"] and not WORDED.fullmatch(row[other]) and stands_in(row[other], document) and row[other] not in answer:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from utils import pii, plots, proof
+from utils.data import check_is_file
 from utils.faults import (
     LONGEST,
     LOST,
@@ -120,8 +121,7 @@ def records(source):
         yield from enumerate(source, 1)
         return
     path = Path(source)
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file (looked in {Path.cwd()}); check the path")
+    check_is_file(path)
     if path.suffix.lower() == ".jsonl":
         yield from jsonl_records(path)
     elif path.suffix.lower() == ".csv":
