@@ -272,6 +272,30 @@ def locate(model_id):
     return fetch(model.name) if model else model_id
 
 
+def checksum(model_id):
+    """What identifies a model's weights: the SHA-256 that the registry states, else that of the files, else the hub id."""
+    if model := find(str(model_id)):
+        return next(c for c in model.files.values() if c)
+    files = sorted(Path(model_id).glob("*.safetensors"))
+    return " ".join(map(sha256, files)) if files else str(model_id)
+
+
+def random_twin(model_id, folder, seed=0):
+    """Write a model of the same shape with random weights, as if it had never been pretrained; returns its folder."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    folder = Path(folder)
+    if not (folder / "model.safetensors").exists():
+        source = locate(model_id)
+        torch.manual_seed(seed)
+        with quiet_transformers():
+            network = AutoModel.from_config(AutoConfig.from_pretrained(source))
+            load_tokenizer(source).save_pretrained(folder)
+            network.save_pretrained(folder)
+    return folder
+
+
 def load_tokenizer(model_id):
     """The tokenizer that belongs to a base model or a saved one."""
     from transformers import AutoTokenizer

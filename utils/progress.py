@@ -1,61 +1,23 @@
 """What a learner sees while a model trains: live curves in a notebook, plain lines elsewhere, time left in both."""
 
-import html
-import itertools
 import sys
 import time
 
 from transformers import TrainerCallback
 
 from utils import plots
-
-_numbers = itertools.count(1)
-
-
-def in_notebook():
-    """True where display() shows pictures: Jupyter and Colab, not a terminal."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")
+from utils.live import LiveLine, in_notebook
 
 
-class LiveCurves:
+class LiveCurves(LiveLine):
     """Loss curves and a progress line that renew themselves in place while a model trains."""
-
-    def __init__(self):
-        self.id = f"curves-{next(_numbers)}"
-        self.shown = set()
-
-    def _place(self, part):
-        """Where a part is displayed: anew the first time, then in the same place."""
-        update = part in self.shown
-        self.shown.add(part)
-        return {"display_id": f"{self.id}-{part}", "update": update}
-
-    def progress(self, line):
-        """Replace the progress line."""
-        from IPython.display import display
-
-        display({"text/plain": line, "text/html": f"<pre>{html.escape(line)}</pre>"}, raw=True, **self._place("progress"))
 
     def draw(self, train, validation, accuracy, best=None):
         """Replace the figure; all three are lists of (epoch, value)."""
         fig, (left, right) = plots.figure(9.0, 3.2, columns=2)
         plots.plot_losses(train, validation, best, left)
         plots.plot_accuracy(accuracy, right)
-        plots.show(fig, describe_curves(train, validation, accuracy, best), **self._place("figure"))
-
-
-def describe_curves(train, validation, accuracy, best=None):
-    """The learning curves in one sentence, for the figure's alternative text."""
-    if not validation:
-        return "Learning curves: training has just begun."
-    (first, start), (last, end) = validation[0], validation[-1]
-    words = f"Learning curves: validation loss {start:.2f} after epoch {first:g} and {end:.2f} after epoch {last:g}"
-    if train:
-        words += f"; training loss {train[0][1]:.2f} at first and {train[-1][1]:.2f} at last"
-    words += f"; validation accuracy {accuracy[-1][1]:.0%} at last."
-    return words if best is None else f"{words[:-1]}; the weights of epoch {best:g} are kept."
+        plots.show(fig, **self.place("figure"))
 
 
 class Progress(TrainerCallback):
@@ -70,7 +32,7 @@ class Progress(TrainerCallback):
     def say(self, line):
         """Show the progress line."""
         if self.live:
-            self.live.progress(line)
+            self.live.say(line)
         else:
             print(line, file=sys.stderr, flush=True)
 
