@@ -42,7 +42,11 @@ PINS = [
     "numpy==2.4.6",
     "pandas==3.1.1",
 ]
-LOOK = "import sys, importlib.metadata as m; [m.version(p.split('==')[0]).split('+')[0] == p.split('==')[1] or sys.exit(1) for p in sys.argv[1:]]"
+LOOK = """
+import importlib.metadata, sys
+for name, version in (pin.split("==") for pin in sys.argv[1:]):
+    assert importlib.metadata.version(name).split("+")[0] == version
+"""
 
 
 def setfit_python(folder, torch_index):
@@ -52,7 +56,7 @@ def setfit_python(folder, torch_index):
         return python
     print(f"making SetFit's environment in {folder}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    index = ["--index-url", torch_index] if torch_index else []
+    index = ["--extra-index-url", torch_index] if torch_index else []
     subprocess.run([python, "-m", "pip", "install", "-q", TORCH, *index], check=True)
     subprocess.run([python, "-m", "pip", "install", "-q", TORCH, *PINS], check=True)
     return python

@@ -32,7 +32,7 @@ def pair_batches(y, batch_size):
         rounds += [(turn + torch.rand(1).item(), pair.tolist()) for turn, pair in enumerate(pairs)]
     pairs = [pair for _, pair in sorted(rounds)]
     size = -(-len(pairs) // -(-len(y) // batch_size))  # as few batches as needed, as even as possible
-    return [sum(pairs[i : i + size], []) for i in range(0, len(pairs), size)]
+    return [[row for pair in pairs[i : i + size] for row in pair] for i in range(0, len(pairs), size)]
 
 
 def batch_vectors(classifier, items, group=20):

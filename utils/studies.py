@@ -25,10 +25,8 @@ from utils.train import fine_tune
 def learning_curve(system, n, seed, data, model_id):
     """E01: a system that learned n random training tickets, on all test tickets."""
     train = sample(data["train"], n, seed)
-    if system == "frozen encoder":
-        learned = FrozenHead(model_id, train["text"], train["label"])
-    else:
-        learned = Tfidf(train["text"], train["label"])
+    known = [model_id] if system == "frozen encoder" else []
+    learned = (FrozenHead if known else Tfidf)(*known, train["text"], train["label"])
     predicted = learned.predict(data["test"]["text"])
     return {"accuracy": accuracy(data["test"]["label"], predicted), "macro_f1": macro_f1(data["test"]["label"], predicted)}
 
