@@ -1,9 +1,11 @@
 """utils.evaluate and utils.baselines: score, tables, comparison in words, latency, numbers to beat."""
 
+import re
+
 import pytest
 
 from utils.baselines import Majority, Tfidf
-from utils.evaluate import compare, latency, score
+from utils.evaluate import compare, cost_per_million, latency, score
 from utils.stats import accuracy, macro_f1
 
 
@@ -60,14 +62,14 @@ def test_tables_count_each_label():
 @pytest.mark.parametrize(
     ("first", "second", "sentence"),
     [
-        (range(10), range(30), "second is better than first: +50.0 points"),
-        (range(30), range(10), "second is worse than first: -50.0 points"),
+        (range(10), range(30), "second is better than first by 50.0 points, 95 % interval "),
+        (range(30), range(10), "second is worse than first by 50.0 points, 95 % interval "),
     ],
 )
 def test_a_clear_difference_is_said_with_its_direction(first, second, sentence):
     data = split()
     result = compare(score(knows(data, first), data, "first"), score(knows(data, second), data, "second"))
-    assert str(result).startswith(sentence) and "McNemar p < 0.001" in str(result) and "n = 40" in str(result)
+    assert str(result).startswith(sentence) and str(result).endswith(", p < 0.001, n = 40")
     assert {result.only_a, result.only_b} == {0, 20} and result.difference.low * result.difference.high > 0
     assert result.f1_difference.estimate * result.difference.estimate > 0
 
@@ -76,8 +78,42 @@ def test_a_clear_difference_is_said_with_its_direction(first, second, sentence):
 def test_a_small_difference_is_said_to_be_too_small_to_tell(second):
     data = split()
     sentence = str(compare(score(knows(data, range(30)), data, "first"), score(knows(data, second), data, "second")))
-    assert sentence.startswith("second against first: ") and sentence.endswith("too small a difference to tell on 40 items")
-    assert "McNemar p = " in sentence and "better" not in sentence and "worse" not in sentence
+    assert sentence.startswith("second against first: ") and "too small a difference to tell on 40 items" in sentence
+    assert re.search(
+        r"a true difference of \d+\.\d points shows on about [\d,]+ items in 4 tests of 5, on these 40 in \d+% of tests", sentence
+    )
+    assert "p = " in sentence and "better" not in sentence and "worse" not in sentence
+
+
+def test_systems_are_scored_on_the_data_and_timed():
+    data = split()
+    result = compare(
+        knows(data, range(10)), type("Other", (Oracle,), {})(knows(data, range(30)).answers), data, price_per_hour=3.6, timed=2
+    )
+    assert result.difference.estimate == 0.5 and result.a.latency and result.verdict == "better"
+    table = result.table()
+    assert {"accuracy", "right alone", "ms, one at a time", "cost per million items"} <= set(table.columns) and len(table) == 3
+    assert table.loc["Other minus Oracle", "right alone"] == "+20, McNemar p < 0.001"
+    with pytest.raises(ValueError, match="or two systems and the data"):
+        compare(Oracle({}), Oracle({}))
+
+
+def test_a_system_that_loses_in_one_slice_is_found_there():
+    data = {**split(), "channel": ["chat"] * 20 + ["phone"] * 20}
+    result = compare(score(knows(data, range(20, 30)), data, "first"), score(knows(data, range(20)), data, "second"))
+    table = result.slices("channel").set_index("value")
+    assert table.loc["chat", "difference"] == 1 and table.loc["phone", "difference"] == -0.5
+    assert list(table["n"]) == [20, 20] and (table["p"] < 0.05).all() and table.loc["phone", "high"] < 0
+    assert set(result.slices()["slice"]) == {"label", "channel", "length"}
+    with pytest.raises(ValueError, match="no column 'planet' to slice by; there are label, length, channel"):
+        result.slices("planet")
+
+
+def test_cost_follows_time_and_price():
+    data = split()
+    result = score(knows(data, range(9)), data)
+    result.seconds = 4.0  # for 40 items: 0.1 s each, 100,000 s for a million
+    assert cost_per_million(result, price_per_hour=0.36) == pytest.approx(10)
 
 
 @pytest.mark.parametrize("other", [split(39), split(40, "ba"), {**split(), "text": ["other"] * 40}])

@@ -6,7 +6,23 @@ from sklearn.metrics import accuracy_score, f1_score
 from statsmodels.stats.contingency_tables import mcnemar as published_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from utils.stats import accuracy, bootstrap, macro_f1, mcnemar, paired_difference, score_interval, wilson
+from utils.stats import (
+    accuracy,
+    bootstrap,
+    equivalence,
+    equivalence_of_means,
+    holm,
+    interval_over_seeds,
+    macro_f1,
+    mcnemar,
+    mcnemar_power,
+    needed_n,
+    paired_difference,
+    paired_shares,
+    score_interval,
+    score_statistic,
+    wilson,
+)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -46,19 +62,118 @@ def test_wilson_equals_statsmodels(successes, n):
     assert tuple(interval) == pytest.approx(proportion_confint(successes, n, method="wilson"), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "macro_f1"])
-def test_the_interval_covers_the_truth_in_about_95_of_100_samples(name):
-    draw = np.random.default_rng(0)
+def labels_at(draw, n, share=0.8):
+    """Two labels, predicted rightly with this chance: by symmetry accuracy and macro-F1 are both `share` on the population."""
+    truth = draw.integers(0, 2, n)
+    return truth, np.where(draw.random(n) < share, truth, 1 - truth)
 
-    def sample(n):
-        truth = draw.integers(0, 2, n)
-        return truth, np.where(draw.random(n) < 0.8, truth, 1 - truth)
 
-    covered = 0
-    for seed in range(400):
-        low, high = score_interval(name, *sample(200), resamples=300, seed=seed)
-        covered += low <= 0.8 <= high  # by symmetry both metrics are 0.8 on the whole population
-    assert 0.92 <= covered / 400 <= 0.975  # a 90 % interval covers 0.89
+def two_systems(draw, n, only_a, only_b):
+    """Right and wrong of two systems, of which one alone is right with these chances."""
+    where = draw.random(n)
+    both = draw.random(n) < 0.7
+    return np.where(where < only_a, True, np.where(where < only_a + only_b, False, both)), np.where(
+        where < only_a, False, np.where(where < only_a + only_b, True, both)
+    )
+
+
+INTERVALS = {  # name: (how to draw an interval, its true value)
+    "accuracy": (lambda draw: score_interval("accuracy", *labels_at(draw, 150), resamples=400), 0.8),
+    "macro_f1": (lambda draw: score_interval("macro_f1", *labels_at(draw, 150), resamples=300), 0.8),
+    "wilson": (lambda draw: wilson(draw.binomial(150, 0.8), 150), 0.8),
+    "paired_shares": (lambda draw: paired_shares(*mcnemar(*two_systems(draw, 150, 0.05, 0.15))[:2], 150), 0.1),
+    "seeds": (lambda draw: interval_over_seeds(draw.normal(0.7, 0.02, 5)), 0.7),
+    "paired bootstrap": (lambda draw: bootstrap(lambda a, b: b.mean() - a.mean(), *two_systems(draw, 150, 0.05, 0.15), resamples=400), 0.1),
+}
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+def test_95_of_100_intervals_cover_the_truth(name):
+    make, true = INTERVALS[name]
+    draw, draws = np.random.default_rng(0), 2000
+    covered = sum(low <= true <= high for low, high in (make(draw) for _ in range(draws)))
+    assert 0.93 <= covered / draws <= 0.97
+
+
+TESTS = {  # name: how often, at the edge of the null, the test at level 0.05 speaks
+    "mcnemar": lambda draw: mcnemar(*two_systems(draw, 150, 0.1, 0.1))[2] < 0.05,
+    "holm": lambda draw: min(holm([mcnemar(*two_systems(draw, 80, 0.2, 0.2))[2] for _ in range(5)])) < 0.05,
+    "equivalence": lambda draw: equivalence(*two_systems(draw, 300, 0.05, 0.15), margin=0.1).equivalent,
+    "equivalence_of_means": lambda draw: equivalence_of_means(np.zeros(60), draw.normal(0.1, 1, 60), 0.1).equivalent,
+}
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_a_test_raises_a_false_alarm_at_most_as_often_as_its_level_says(name):
+    draw, draws = np.random.default_rng(1), 2000
+    alarms = sum(TESTS[name](draw) for _ in range(draws))
+    assert alarms / draws <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / draws)  # the level, and the simulation's own error
+
+
+def test_power_is_the_share_of_simulated_tests_that_reject():
+    draw, n = np.random.default_rng(2), 120
+    rejected = np.mean([mcnemar(*two_systems(draw, n, 0.05, 0.20))[2] < 0.05 for _ in range(3000)])
+    assert mcnemar_power(n, gain=0.15, disagreement=0.25) == pytest.approx(rejected, abs=0.03)
+
+
+def test_power_gives_the_figure_of_gpowers_manual():
+    """Odds ratio 0.25, 40 % discordant pairs, n = 50, one-sided 5 %: 0.839; two-sided 10 % is the same but for the far side."""
+    assert mcnemar_power(50, gain=0.24, disagreement=0.4, level=0.10) == pytest.approx(0.8393, abs=1e-3)
+
+
+@pytest.mark.parametrize(("gain", "disagreement"), [(0.02, 0.1), (0.05, 0.15), (-0.1, 0.3)])
+def test_the_needed_n_has_the_power_and_less_has_not(gain, disagreement):
+    n = needed_n(gain, disagreement)
+    assert mcnemar_power(n, gain, disagreement) >= 0.8 > mcnemar_power(int(0.95 * n), gain, disagreement)
+
+
+@pytest.mark.parametrize(("only_a", "only_b", "n"), [(3, 9, 60), (0, 4, 40), (20, 5, 200)])
+@pytest.mark.parametrize("difference", [-0.3, -0.05, 0.1, 0.4])
+def test_the_score_statistic_equals_one_from_a_numerical_likelihood(only_a, only_b, n, difference):
+    from scipy.optimize import minimize_scalar
+
+    def loss(share_a):
+        shares = np.array([share_a, share_a + difference, 1 - 2 * share_a - difference])
+        return -np.sum([only_a, only_b, n - only_a - only_b] * np.log(np.clip(shares, 1e-300, None)))
+
+    low, high = max(0.0, -difference), (1 - difference) / 2
+    share_a = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+    expected = (only_b - only_a - n * difference) / np.sqrt(n * (2 * share_a + difference * (1 - difference)))
+    assert score_statistic(only_a, only_b, n, difference) == pytest.approx(expected, rel=1e-3)
+
+
+def test_two_systems_that_never_differ_are_equal_only_with_enough_items():
+    few, many = np.ones(50, bool), np.ones(500, bool)
+    assert not equivalence(few, few, margin=0.02).equivalent
+    assert equivalence(many, many, margin=0.02).equivalent
+    assert paired_difference("accuracy", ["a"] * 50, ["b"] * 50, ["b"] * 50).high > 0.03
+
+
+def test_holm_equals_the_worked_example():
+    """Four tests of Holm's procedure by hand: 0.01 × 4, 0.02 × 3, 0.03 × 2 and 0.04, never falling."""
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def test_the_interval_over_seeds_is_students():
+    from scipy.stats import t
+
+    values = [0.70, 0.72, 0.69, 0.73]
+    half = t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
+    assert tuple(interval_over_seeds(values)) == pytest.approx((np.mean(values) - half, np.mean(values) + half))
+
+
+def test_what_cannot_be_computed_is_said_in_a_sentence():
+    for words, call in {
+        "at least two runs": lambda: interval_over_seeds([0.5]),
+        "gain <= disagreement": lambda: mcnemar_power(100, 0.2, 0.1),
+        "a gain other than 0": lambda: needed_n(0, 0.1),
+        "more than two million": lambda: needed_n(1e-6, 0.5),
+        "a difference of shares between 0 and 1": lambda: equivalence([True], [True], margin=2),
+        "cannot be right in one system only": lambda: paired_shares(3, 3, 5),
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            call()
 
 
 def test_the_paired_difference_has_the_sign_of_the_better_system_and_contains_its_estimate():

@@ -7,7 +7,7 @@ import pytest
 
 from utils import widgets
 from utils.classifiers import Classifier
-from utils.progress import LiveCurves, describe_curves
+from utils.progress import LiveCurves
 from utils.widgets import belief_quiz, threshold_slider, try_it
 
 QUESTIONS = [
@@ -76,19 +76,10 @@ def test_live_curves_renew_one_figure_in_place(monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
     curves = LiveCurves()
     for epoch in (1, 2):
-        curves.progress(f"epoch {epoch} <1>")
+        curves.say(f"epoch {epoch} <1>")
         curves.draw([(0.5, 2.0)], [(epoch, 1.0)], [(epoch, 0.5)])
     updates = [(k["display_id"], k["update"]) for _, k in shown]
     assert [update for _, update in updates] == [False, False, True, True]
     assert len({name for name, _ in updates}) == 2
     assert "&lt;1&gt;" in shown[0][0][0]["text/html"]
-    assert 'alt="Learning curves: validation loss 1.00' in shown[1][0][0]["text/html"]
-
-
-def test_curves_are_described_in_words():
-    words = describe_curves([(0.2, 2.5), (2, 0.4)], [(1, 1.5), (2, 0.9)], [(1, 0.4), (2, 0.7)], best=2)
-    assert words == (
-        "Learning curves: validation loss 1.50 after epoch 1 and 0.90 after epoch 2; training loss 2.50 at first and 0.40 at last; "
-        "validation accuracy 70% at last; the weights of epoch 2 are kept."
-    )
-    assert "just begun" in describe_curves([], [], [])
+    assert 'alt="Loss per epoch: training loss goes from 2.00 to 2.00' in shown[1][0][0]["text/html"]

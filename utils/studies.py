@@ -130,7 +130,7 @@ STUDIES = {
             "What is pretraining worth: the same network from pretrained and from random weights, and TF-IDF?",
             transfer,
             {"start": ["TF-IDF", "pretrained", "random"], "n": [100, 500, 1000]},
-            5,
+            4,
             {"start": ["TF-IDF", "pretrained", "random"], "n": [100]},
         ),
         Study(
