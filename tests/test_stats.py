@@ -166,7 +166,7 @@ def test_the_interval_over_seeds_is_students():
 def test_what_cannot_be_computed_is_said_in_a_sentence():
     for words, call in {
         "at least two runs": lambda: interval_over_seeds([0.5]),
-        "gain <= disagreement": lambda: mcnemar_power(100, 0.2, 0.1),
+        "disagreement <= 1, above 0": lambda: mcnemar_power(100, 0.2, 0.1),
         "a gain other than 0": lambda: needed_n(0, 0.1),
         "more than two million": lambda: needed_n(1e-6, 0.5),
         "a difference of shares between 0 and 1": lambda: equivalence([True], [True], margin=2),

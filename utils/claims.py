@@ -79,7 +79,6 @@ class Record:
         return f'<div style="{style}">{"<br>".join(lines)}</div>'
 
 
-
 def judge(interval, above=None, below=None):
     """The verdict by a rule stated beforehand: "holds here", "fails here", or "depends" where the interval holds the bound.
 

@@ -1,0 +1,95 @@
+"""utils.experiments: runs are remembered, resumed, never mixed; reference results are those of the lessons."""
+
+import os
+
+import pytest
+
+from utils.experiments import code_hash, configurations, read_results, sweep
+from utils.studies import STUDIES, tickets
+
+
+@pytest.fixture(autouse=True)
+def own_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTM_RUNS", str(tmp_path))
+    monkeypatch.setenv("COUNT", str(tmp_path / "count"))
+    return tmp_path
+
+
+def toy(x, seed, data=None):
+    """Counts its calls in a file, since they may come from other processes."""
+    with open(os.environ["COUNT"], "a") as file:
+        file.write(".")
+    if x == "stop":
+        raise KeyboardInterrupt
+    return {"y": 10 * x + seed}
+
+
+def calls(own_runs):
+    return len((own_runs / "count").read_text()) if (own_runs / "count").exists() else 0
+
+
+def test_a_sweep_computes_each_run_once(own_runs):
+    table = sweep(toy, {"x": [1, 2]}, seeds=[0, 5])
+    assert list(table["y"]) == [10, 20, 15, 25] and calls(own_runs) == 4
+    assert list(sweep(toy, {"x": [1, 2, 3]}, seeds=[0, 5])["y"]) == [10, 20, 30, 15, 25, 35] and calls(own_runs) == 6
+
+
+def test_an_interrupted_sweep_keeps_what_was_finished(own_runs):
+    with pytest.raises(KeyboardInterrupt):
+        sweep(toy, [{"x": 1}, {"x": 2}, {"x": "stop"}])
+    assert list(sweep(toy, [{"x": 1}, {"x": 2}])["y"]) == [10, 20] and calls(own_runs) == 3
+
+
+def test_other_data_are_another_run(own_runs):
+    sweep(toy, {"x": [1]}, data={"a": 1})
+    sweep(toy, {"x": [1]}, data={"a": 2})
+    assert calls(own_runs) == 2
+
+
+def test_a_damaged_file_is_computed_again(own_runs):
+    sweep(toy, {"x": [1]})
+    next((own_runs / "experiments" / "toy").glob("*.json")).write_text('{"result":')
+    assert list(sweep(toy, {"x": [1]})["y"]) == [10] and calls(own_runs) == 2
+
+
+def test_two_workers_give_the_same_table(own_runs):
+    alone = sweep(toy, {"x": [1, 2, 3]}, seeds=[0, 1], name="alone")
+    together = sweep(toy, {"x": [1, 2, 3]}, seeds=[0, 1], name="together", workers=2)
+    assert list(alone["y"]) == list(together["y"])
+
+
+def helper():
+    return 1
+
+
+def uses_helper(seed):
+    return helper()
+
+
+def test_the_code_hash_follows_what_a_function_calls_and_not_its_words(monkeypatch):
+    before = code_hash(uses_helper)
+    assert code_hash(uses_helper) == before
+
+    def changed():
+        return 2
+
+    changed.__qualname__ = "helper"
+    monkeypatch.setitem(uses_helper.__globals__, "helper", changed)
+    assert code_hash(uses_helper) != before
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_reference_results_are_those_of_the_lessons_configuration(name):
+    study, (runs, about) = STUDIES[name], read_results(name)
+    expected = study.about()
+    assert {key: about[key] for key in expected} == expected, f"run python -m utils.studies {name}"
+    assert len(runs) == len(configurations(study.grid)) * study.seeds and about["provenance"]["date"]
+
+
+@pytest.mark.weights
+def test_a_sampled_reference_run_comes_out_again():
+    study = STUDIES["E01"]
+    runs = study.reference()
+    point = runs[(runs["system"] == "TF-IDF") & (runs["n"] == 400)]
+    again = study.function("TF-IDF", 400, seed=3, data=tickets(study.dataset), model_id=study.model_id)
+    assert abs(again["accuracy"] - point["accuracy"].mean()) <= 4 * point["accuracy"].std()
