@@ -9,7 +9,7 @@ TORCH := $(shell grep -o '^torch==[^ ]*' requirements.txt)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test run labs bench clean
+.PHONY: help setup lab test run labs results bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ run: setup  ## run one notebook without a browser: make run NB=09, or NB=09 QUIC
 
 labs: setup  ## clean the notebooks, write labs/ from solutions/
 	@$(PY) -m utils.labs
+
+results: setup  ## run the full experiments, write data/results/ (up to two hours)
+	@$(PY) -m utils.studies
 
 bench: setup  ## measure training speed against the stock recipe (8 minutes, alone on the machine)
 	@$(PY) -m tests.bench

@@ -239,14 +239,14 @@ def mcnemar_power(n, gain, disagreement, level=0.05):
     """
     from scipy.stats import binom
 
-    if n < 1 or not abs(gain) <= disagreement <= 1 or disagreement == 0:
+    if n < 1 or not abs(gain) <= disagreement + 1e-9 <= 1 + 2e-9 or disagreement == 0:
         raise ValueError(
             f"need n of at least 1 and |gain| <= disagreement <= 1, above 0; got n = {n}, gain {gain}, disagreement {disagreement}"
         )
     differing = np.arange(n + 1)
     critical = binom.ppf(level / 2, differing, 0.5)  # at most so many on the smaller side reject
     critical -= binom.cdf(critical, differing, 0.5) > level / 2
-    share = (1 + gain / disagreement) / 2  # of the items that differ, those that b gets right
+    share = min(1.0, max(0.0, (1 + gain / disagreement) / 2))  # of the items that differ, those that b gets right
     reject = binom.cdf(critical, differing, share) + binom.sf(differing - critical - 1, differing, share)
     return float(np.sum(binom.pmf(differing, n, disagreement) * np.where(critical < 0, 0, reject)))
 
