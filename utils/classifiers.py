@@ -204,17 +204,24 @@ def short(model_id):
 
 
 class FrozenHead:
-    """The pretrained encoder as it comes, and a logistic regression on its vectors: no weight of the encoder moves."""
+    """The pretrained encoder as it comes, and a logistic regression on its vectors: no weight of the encoder moves.
 
-    def __init__(self, model_id, texts, labels):
+    remember: look vectors of texts up that were read before, which sweeps need; False reads them anew, as a timing must
+    """
+
+    def __init__(self, model_id, texts, labels, remember=True):
         from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits
 
         self.model_id = model_id
+        self.reader = None if remember else Classifier.from_base(model_id, sorted(set(labels)))
         vectors = frozen_vectors(model_id, texts)
         with threadpool_limits(1):  # matrices this small are slower on two cores than on one
             self.head = LogisticRegression(C=HEAD_C, max_iter=300, tol=1e-3).fit(vectors, list(labels))
 
     def predict(self, texts):
         """One label per text."""
-        return list(self.head.predict(frozen_vectors(self.model_id, texts)))
+        if self.reader is None:
+            return list(self.head.predict(frozen_vectors(self.model_id, texts)))
+        vectors = self.reader.vectors(texts)
+        return list(self.head.predict(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)))
