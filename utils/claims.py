@@ -60,18 +60,21 @@ class Record:
     quick: bool
     date: str
 
+    @property
+    def size(self):
+        """Estimate, interval and n in words."""
+        return f"{self.estimate:.3g} {self.unit}, 95 % interval {self.low:.3g} to {self.high:.3g}, n = {self.n:,}"
+
     def __str__(self):
-        size = f"{self.estimate:.3g} {self.unit} (95 % interval {self.low:.3g} to {self.high:.3g}, n = {self.n:,})"
-        return f"{self.number}: {claims()[self.number]['claim']} Measured: {size}. Verdict: {self.verdict}. {self.note}".strip()
+        return f"{self.number}: {claims()[self.number]['claim']} Measured: {self.size}. Verdict: {self.verdict}. {self.note}".strip()
 
     def _repr_html_(self):
         claim = claims()[self.number]
-        size = f"{self.estimate:.3g} {self.unit}, 95 % interval {self.low:.3g} to {self.high:.3g}, n = {self.n:,}"
         said = f"{self.verdict}{' (quick run)' if self.quick else ''}"
         source = f' <a href="{html.escape(claim["link"])}">source</a>' if claim["link"] else ""
         lines = [
             f"<b>{html.escape(self.number)}</b> · {html.escape(claim['claim'])} <i>({html.escape(', '.join(claim['articles']))})</i>",
-            f"Measured here: <b>{html.escape(size)}</b>",
+            f"Measured here: <b>{html.escape(self.size)}</b>",
             f"Verdict: <b>{html.escape(said)}</b>. {html.escape(self.note)}",
             f"Published: {html.escape(claim['evidence'])}{source}",
         ]

@@ -178,13 +178,13 @@ def frozen_vectors(model_id, texts):
     marks = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
     new = {mark: text for mark, text in zip(marks, texts, strict=True) if mark not in known}
     if new:
-        file = runs_dir() / "vectors" / f"{short(model_id)}.safetensors"
+        file = runs_dir() / "vectors" / f"{models.checksum(model_id)[:8]}.safetensors"
         if file.exists():
             known.update(load_file(file))  # what another process has read in the meantime
         missing = {mark: text for mark, text in new.items() if mark not in known}
         if missing:
             vectors = Classifier.from_base(model_id, ["no", "yes"]).vectors(list(missing.values()))
-            known.update(zip(missing, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
+            known.update(zip(missing, unit_length(vectors), strict=True))
             file.parent.mkdir(parents=True, exist_ok=True)
             beside = file.with_suffix(f".{os.getpid()}")
             save_file(known, beside)
@@ -198,9 +198,9 @@ def _vectors(model_id):
     return {}
 
 
-def short(model_id):
-    """Eight letters of the weights' checksum."""
-    return models.checksum(model_id)[:8]
+def unit_length(vectors):
+    """The vectors (n, D), each scaled to length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 class FrozenHead:
@@ -215,13 +215,14 @@ class FrozenHead:
 
         self.model_id = model_id
         self.reader = None if remember else Classifier.from_base(model_id, sorted(set(labels)))
-        vectors = frozen_vectors(model_id, texts)
+        vectors = self.vectors(texts)
         with threadpool_limits(1):  # matrices this small are slower on two cores than on one
             self.head = LogisticRegression(C=HEAD_C, max_iter=300, tol=1e-3).fit(vectors, list(labels))
 
+    def vectors(self, texts):
+        """What the head sees: (n, D)."""
+        return unit_length(self.reader.vectors(texts)) if self.reader else frozen_vectors(self.model_id, texts)
+
     def predict(self, texts):
         """One label per text."""
-        if self.reader is None:
-            return list(self.head.predict(frozen_vectors(self.model_id, texts)))
-        vectors = self.reader.vectors(texts)
-        return list(self.head.predict(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)))
+        return list(self.head.predict(self.vectors(texts)))

@@ -19,9 +19,9 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from utils.live import LiveLine, in_notebook
+from utils.live import LiveLine, in_notebook, say
 from utils.models import checksum
-from utils.runtime import ROOT, cores, fastest_dtype, memory_gb, runs_dir
+from utils.runtime import ROOT, cores, fastest_dtype, memory_gb, runs_dir, write_whole
 
 RESULTS = ROOT / "data" / "results"
 PACKAGES = ("torch", "transformers", "peft", "scikit-learn", "numpy")
@@ -85,7 +85,7 @@ def run_one(function, configuration, seed, shared, file, polite=False):
     started = time.perf_counter()
     result = function(**configuration, seed=seed, **shared)
     entry = {"configuration": configuration, "seed": seed, "result": result, "seconds": round(time.perf_counter() - started, 3)}
-    write(file, json.dumps(entry, ensure_ascii=False))
+    write_whole(file, json.dumps(entry, ensure_ascii=False))
 
 
 def read_run(file):
@@ -95,14 +95,6 @@ def read_run(file):
         return entry if "result" in entry and "seconds" in entry else None
     except (OSError, ValueError, TypeError):
         return None
-
-
-def write(file, text):
-    """Write beside, then rename, so that a reader never sees half a file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(f".{os.getpid()}.new")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, file)
 
 
 class Watch:
@@ -115,10 +107,7 @@ class Watch:
 
     def say(self, line):
         """Show a line."""
-        if self.live:
-            self.live.say(line)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        say(line, self.live)
 
     def one_more(self):
         """Count a finished run; from time to time, say so."""
@@ -237,7 +226,7 @@ def write_results(name, table, about):
     runs = ",\n".join(json.dumps(row, ensure_ascii=False) for row in table.to_dict("records"))
     head = json.dumps({**about, "provenance": provenance()}, indent=1, ensure_ascii=False)
     path = RESULTS / f"{name}.json"
-    write(path, head[:-2] + f',\n "runs": [\n{runs}\n]\n}}\n')
+    write_whole(path, head[:-2] + f',\n "runs": [\n{runs}\n]\n}}\n')
     return path
 
 

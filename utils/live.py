@@ -32,3 +32,11 @@ class LiveLine:
         from IPython.display import display
 
         display({"text/plain": line, "text/html": f"<pre>{html.escape(line)}</pre>"}, raw=True, **self.place("line"))
+
+
+def say(line, live=None):
+    """Show a line in its place in the notebook, or on the terminal where there is none."""
+    if live:
+        live.say(line)
+    else:
+        print(line, file=sys.stderr, flush=True)

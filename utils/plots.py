@@ -149,8 +149,12 @@ def plot_forest(names, intervals, xlabel, bounds=(0.0,), form="{:.1f}", colors=N
 
 def draw_interval(ax, row, interval, color=BLUE):
     """One estimate as a dot, its interval as a bar."""
-    errors = [[max(0.0, interval.estimate - interval.low)], [max(0.0, interval.high - interval.estimate)]]
-    ax.errorbar(interval.estimate, row, xerr=errors, fmt="o", color=color, capsize=4)
+    ax.errorbar(interval.estimate, row, xerr=arms(interval), fmt="o", color=color, capsize=4)
+
+
+def arms(interval):
+    """How far an interval reaches below and above its estimate, as errorbar wants it."""
+    return [[max(0.0, interval.estimate - interval.low)], [max(0.0, interval.high - interval.estimate)]]
 
 
 def finish_rows(ax, names, xlabel):
@@ -214,9 +218,8 @@ def plot_frontier(points, xlabel, ylabel="test accuracy", ax=None):
             best = quality.estimate
             edge.append(name)
     for name, (cost, quality) in points.items():
-        errors = [[max(0.0, quality.estimate - quality.low)], [max(0.0, quality.high - quality.estimate)]]
         color, marker = (BLUE, "o") if name in edge else (VERMILLION, "s")
-        ax.errorbar(cost, quality.estimate, yerr=errors, fmt=marker, color=color, capsize=3)
+        ax.errorbar(cost, quality.estimate, yerr=arms(quality), fmt=marker, color=color, capsize=3)
         ax.annotate(name, (cost, quality.estimate), xytext=(7, 5), textcoords="offset points", fontsize=10)
     ax.plot([points[name][0] for name in edge], [points[name][1].estimate for name in edge], "--", color=BLUE, linewidth=1)
     ax.set_xscale("log")

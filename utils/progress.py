@@ -1,12 +1,11 @@
 """What a learner sees while a model trains: live curves in a notebook, plain lines elsewhere, time left in both."""
 
-import sys
 import time
 
 from transformers import TrainerCallback
 
 from utils import plots
-from utils.live import LiveLine, in_notebook
+from utils.live import LiveLine, in_notebook, say
 
 
 class LiveCurves(LiveLine):
@@ -31,10 +30,7 @@ class Progress(TrainerCallback):
 
     def say(self, line):
         """Show the progress line."""
-        if self.live:
-            self.live.say(line)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        say(line, self.live)
 
     def on_train_begin(self, args, state, control, **_):
         self.started, self.first = time.perf_counter(), state.global_step

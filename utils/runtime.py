@@ -80,6 +80,14 @@ def release_memory():
             trim(0)
 
 
+def write_whole(path, text):
+    """Write a text file beside its place and rename it, so that a crash keeps the old one and no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.new")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
 def device():
     """The torch device to train on: "cuda" where there is one, else "cpu".
 

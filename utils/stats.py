@@ -239,7 +239,7 @@ def mcnemar_power(n, gain, disagreement, level=0.05):
     """
     from scipy.stats import binom
 
-    if n < 1 or not abs(gain) <= disagreement + 1e-9 <= 1 + 2e-9 or disagreement == 0:
+    if n < 1 or not 0 < disagreement <= 1 or abs(gain) > disagreement + 1e-9:  # equal but for rounding is equal
         raise ValueError(
             f"need n of at least 1 and |gain| <= disagreement <= 1, above 0; got n = {n}, gain {gain}, disagreement {disagreement}"
         )

@@ -22,11 +22,15 @@ from utils.stats import accuracy, interval_over_seeds, macro_f1, mcnemar
 from utils.train import fine_tune
 
 
+def learn(system, train, model_id):
+    """The system of that name ("TF-IDF" or "frozen encoder"), having learned the training tickets."""
+    texts, labels = train["text"], train["label"]
+    return Tfidf(texts, labels) if system == "TF-IDF" else FrozenHead(model_id, texts, labels)
+
+
 def learning_curve(system, n, seed, data, model_id):
     """E01: a system that learned n random training tickets, on all test tickets."""
-    train = sample(data["train"], n, seed)
-    known = [model_id] if system == "frozen encoder" else []
-    learned = (FrozenHead if known else Tfidf)(*known, train["text"], train["label"])
+    learned = learn(system, sample(data["train"], n, seed), model_id)
     predicted = learned.predict(data["test"]["text"])
     return {"accuracy": accuracy(data["test"]["label"], predicted), "macro_f1": macro_f1(data["test"]["label"], predicted)}
 
@@ -38,11 +42,10 @@ def transfer(start, n, seed, data, model_id):
     """E06: the same network from pretrained and from random weights, and TF-IDF, on n training tickets; which test items are right."""
     train = sample(data["train"], n, seed)
     if start == "TF-IDF":
-        learned = Tfidf(train["text"], train["label"])
+        learned = learn(start, train, model_id)
     else:
-        source = (
-            model_id if start == "pretrained" else random_twin(model_id, runs_dir() / "random" / f"{checksum(model_id)[:8]}-{seed}", seed)
-        )
+        folder = runs_dir() / "random" / f"{checksum(model_id)[:8]}-{seed}"
+        source = model_id if start == "pretrained" else random_twin(model_id, folder, seed)
         small = data.__class__(train=train, validation=sample(data["validation"], 120))
         learned = fine_tune(source, small, epochs=EPOCHS[n], max_tokens=64, patience=None, seed=seed).classifier
     right = np.array(learned.predict(data["test"]["text"])) == np.array(data["test"]["label"])
@@ -50,8 +53,8 @@ def transfer(start, n, seed, data, model_id):
 
 
 RECIPES = {  # of E19: two systems that learn from different tickets, each drawn with a seed of its own
-    "same recipe twice": (FrozenHead, FrozenHead),
-    "two recipes": (Tfidf, FrozenHead),
+    "same recipe twice": ("frozen encoder", "frozen encoder"),
+    "two recipes": ("TF-IDF", "frozen encoder"),
 }
 
 
@@ -61,9 +64,8 @@ def small_test_sets(pair, n, seed, data, model_id, draws=400):
     The test sets are drawn, with replacement, from all test tickets, on which the true difference of the two is known.
     """
     rights = []
-    for half, recipe in enumerate(RECIPES[pair]):
-        train = sample(data["train"], 800, 2 * seed + half)
-        learned = recipe(*([model_id] if recipe is FrozenHead else []), train["text"], train["label"])
+    for half, system in enumerate(RECIPES[pair]):
+        learned = learn(system, sample(data["train"], 800, 2 * seed + half), model_id)
         rights.append(np.array(learned.predict(data["test"]["text"])) == np.array(data["test"]["label"]))
     chosen = np.random.default_rng(seed).integers(0, len(rights[0]), (draws, n))
     gaps = rights[1][chosen].mean(1) - rights[0][chosen].mean(1)

@@ -2,11 +2,10 @@
 
 import html
 import json
-import os
 
 import ipywidgets as w
 
-from utils.runtime import ROOT
+from utils.runtime import ROOT, write_whole
 
 ANSWERS = ROOT / ".answers.json"  # stays on this machine
 
@@ -20,11 +19,9 @@ def load_answers():
 
 
 def save_answers(quiz, answers):
-    """Keep the answers to one quiz; written beside and renamed, so that a crash keeps the old file."""
+    """Keep the answers to one quiz; a crash keeps the old file."""
     everything = {**load_answers(), quiz: answers}
-    beside = ANSWERS.with_suffix(".new")
-    beside.write_text(json.dumps(everything, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(beside, ANSWERS)
+    write_whole(ANSWERS, json.dumps(everything, indent=1, ensure_ascii=False))
 
 
 def belief_quiz(name, questions):
