@@ -12,9 +12,9 @@ FLOORS = [
     ["runtime"],  # the ground: where we run
     ["stats", "labs", "notebooks", "feedback", "duplicates", "voice", "pii", "live"],
     ["data", "models", "plots", "baselines"],
-    ["classifiers", "evaluate", "progress", "checkup", "trainable", "faults", "fernhill", "experiments", "claims"],
-    ["train"],
-    ["proof", "studies", "fewshot"],
+    ["classifiers", "evaluate", "progress", "checkup", "trainable", "faults", "fernhill", "experiments", "claims", "prompts"],
+    ["train", "desk", "language_models"],
+    ["proof", "studies", "fewshot", "sft", "constrained"],
     ["quality"],
     ["widgets", "checks"],
 ]
@@ -75,7 +75,7 @@ def fresh(code):
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("module", ["plots", "stats", "data", "evaluate", "baselines", "labs", "claims", "experiments"])
+@pytest.mark.parametrize("module", ["plots", "stats", "data", "evaluate", "baselines", "labs", "claims", "experiments", "prompts", "desk"])
 def test_a_light_module_does_not_load_torch(module):
     assert fresh(f"import sys, utils.{module}; print('torch' in sys.modules)") == "False\n"
 
