@@ -1,6 +1,6 @@
 """A few examples per label: our FewShot against SetFit, the same encoder and examples, in one run, interleaved.
 
-    python -m tests.bench_fewshot --data FOLDER [--pairs 5] [--shots 8]
+    python -m tests.bench_fewshot --data FOLDER [--pairs 5] [--shots 8] [--labels 10]
 
 FOLDER holds train.csv and test.csv with columns text and label (Banking77). SetFit runs in an environment of its own,
 made in runs/ on first use. Its recipe is the paper's (arXiv 2209.11055): 20 pairs alike and 20 unlike per text, batches
@@ -20,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from utils import models
 from utils.fewshot import FewShot
 from utils.runtime import ROOT, runs_dir
-from utils.stats import mcnemar, wilson
+from utils.stats import interval_over_seeds, mcnemar, wilson
 
 TORCH = "torch==2.13.0"  # first and alone: the others would take a build of their own choice
 PINS = [
@@ -89,12 +88,11 @@ def run_ours(train, texts, seed):
 
 
 def over_pairs(values, sign="+"):
-    """Mean and its 95 % interval over the pairs (Student's t), in words."""
-    mean = np.mean(values)
+    """Mean over the pairs with its interval, in words."""
     if len(values) < 2:
-        return f"{mean:{sign}.2%} (one pair: no interval)"
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{mean:{sign}.2%} ({mean - half:{sign}.2%} to {mean + half:{sign}.2%})"
+        return f"{np.mean(values):{sign}.2%} (one pair: no interval)"
+    found = interval_over_seeds(values)
+    return f"{found.estimate:{sign}.2%} ({found.low:{sign}.2%} to {found.high:{sign}.2%})"
 
 
 def main():
@@ -103,17 +101,21 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder with train.csv and test.csv (text, label)")
     parser.add_argument("--pairs", type=int, default=5, help="draws, each learned by both")
     parser.add_argument("--shots", type=int, default=8, help="examples per label")
+    parser.add_argument("--labels", type=int, help="so many labels, drawn anew for each pair; without it, all")
     parser.add_argument("--environment", type=Path, default=runs_dir() / "setfit-env", help="SetFit's; made if it is not there")
     parser.add_argument("--torch-index", help="where pip finds torch's CPU build, if not by itself")
     parser.add_argument("--steps", type=int, default=-1, help="stop SetFit early: only to try this file out")
     a = parser.parse_args()
     python = setfit_python(a.environment.resolve(), a.torch_index)
-    train, test = pd.read_csv(a.data / "train.csv"), pd.read_csv(a.data / "test.csv")
-    truth = np.array(test.label)
-    print(f"{train.label.nunique()} labels, {a.shots} examples each, {len(test)} test rows", flush=True)
+    all_train, all_test = pd.read_csv(a.data / "train.csv"), pd.read_csv(a.data / "test.csv")
+    known = sorted(set(all_train.label))
 
     seconds, right, other_head = {"SetFit": [], "ours": []}, {"SetFit": [], "ours": []}, []
     for pair in range(a.pairs):
+        labels = np.random.default_rng(pair).choice(known, a.labels or len(known), replace=False)
+        train, test = (rows[rows.label.isin(labels)] for rows in (all_train, all_test))
+        truth = np.array(test.label)
+        print(f"pair {pair + 1}: {len(labels)} labels, {a.shots} examples each, {len(test)} test rows", flush=True)
         examples = draw(train, a.shots, seed=pair)
         runs = {
             "SetFit": lambda: run_setfit(python, examples, test.text, pair, a.steps),  # noqa: B023

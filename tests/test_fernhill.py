@@ -20,7 +20,7 @@ def test_a_file_has_its_columns_its_rows_and_unique_ids(name):
 
 def test_every_file_under_data_is_known():
     shipped = {path.relative_to(DATA).as_posix() for path in DATA.rglob("*.jsonl")}
-    assert shipped == set(FILES)
+    assert shipped == {*FILES, "claims.jsonl"}  # the claims are the course's, not Fernhill's
 
 
 def failures(gates):

@@ -8,6 +8,7 @@ import nbformat
 import papermill
 import pytest
 
+from utils.claims import claims, records
 from utils.labs import stale
 from utils.notebooks import execute, find, to_html
 from utils.runtime import ROOT
@@ -29,7 +30,8 @@ def cells(path, kind="code"):
 @pytest.mark.notebook
 @pytest.mark.weights
 @pytest.mark.parametrize("path", LESSONS + SOLUTIONS, ids=name_of)
-def test_it_runs_from_top_to_bottom(path, tmp_path):
+def test_it_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("FTM_LEDGER", str(tmp_path / "ledger.jsonl"))
     executed = execute(path, tmp_path, quick=True)
     for cell in cells(executed):
         for output in cell.outputs:
@@ -40,6 +42,16 @@ def test_it_runs_from_top_to_bottom(path, tmp_path):
                 assert 'alt=""' not in image and "alt=" in image
     html = to_html(executed).read_text(encoding="utf-8")
     assert not re.findall(r'<(?:script|link)[^>]+(?:src|href)="https?://[^"]+"', html), "the HTML should need no network"
+    found = {record.number: record for record in records()}
+    if path in LESSONS:
+        assert measured_in(path) <= set(found), "each claim that this lesson measures is recorded"
+    for record in found.values():
+        assert record.n >= 1 and record.low <= record.estimate <= record.high and record.verdict and record.quick
+
+
+def measured_in(lesson):
+    """The claims that a lesson measures, by data/claims.jsonl."""
+    return {number for number, claim in claims().items() if claim["lesson"] == lesson.stem[:2] and claim["kind"] == "measured"}
 
 
 @pytest.mark.notebook

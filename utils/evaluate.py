@@ -141,7 +141,7 @@ class Comparison:
         try:
             n = f"about {round_up(needed_n(gain, disagreement)):,}"
         except ValueError:  # a difference so small that no test set shows it
-            n = "more than two million"
+            n = "more than a hundred thousand"
         seen = mcnemar_power(self.a.n, gain, disagreement)
         size = f"a true difference of {100 * gain:.1f} points"
         return f"{size} shows on {n} items in 4 tests of 5, on these {self.a.n} in {seen:.0%} of tests"

@@ -121,6 +121,8 @@ def plot_accuracy(validation, ax=None):
 
 def plot_intervals(names, intervals, xlabel, ax=None):
     """A ladder of systems: one row each, its score (a share) with the 95 % interval."""
+    from matplotlib.ticker import PercentFormatter
+
     if ax is None:
         ax = figure(6.4, 0.9 + 0.5 * len(names))[1]
     for row, interval in enumerate(intervals):
@@ -129,7 +131,7 @@ def plot_intervals(names, intervals, xlabel, ax=None):
             f"{interval.estimate:.1%}", (interval.estimate, row), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=10
         )
     finish_rows(ax, names, xlabel)
-    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0))  # as many digits as the ticks need
     return describe(ax, f"{xlabel}: " + "; ".join(f"{n} {i}" for n, i in zip(names, intervals, strict=True)) + ".")
 
 
@@ -163,24 +165,32 @@ def finish_rows(ax, names, xlabel):
     ax.set_ylim(len(names) - 0.4, -0.7)
 
 
-def plot_learning_curve(curves, xlabel="training examples", ylabel="test accuracy", share=True, ax=None):
-    """Score against the number of examples, a band for the interval; curves maps a name to (sizes, list of Interval)."""
+def plot_learning_curve(curves, xlabel="training examples", ylabel="test accuracy", share=True, mine=None, ax=None):
+    """Score against the number of examples, a band for the interval; curves maps a name to {size: Interval}.
+
+    mine: name to {size: value}, single runs that are drawn over the curves as stars, each in its curve's colour
+    """
     ax = ax or figure(6.6, 3.8)[1]
     said = []
-    for (name, (sizes, intervals)), (color, dash, marker) in zip(curves.items(), itertools.cycle(SERIES)):
+    form = "{:.0%}" if share else "{:.3g}"
+    for (name, curve), (color, dash, marker) in zip(curves.items(), itertools.cycle(SERIES)):
+        sizes, intervals = list(curve), list(curve.values())
         middle = [interval.estimate for interval in intervals]
         ax.plot(sizes, middle, dash, marker=marker, markersize=5, color=color, label=name)
         ax.fill_between(sizes, [i.low for i in intervals], [i.high for i in intervals], color=color, alpha=0.2, linewidth=0)
-        form = "{:.0%}" if share else "{:.3g}"
         said.append(f"{name} goes from {form.format(middle[0])} at {sizes[0]:,} to {form.format(middle[-1])} at {sizes[-1]:,}")
+        if mine and name in mine:
+            style = dict(markersize=15, markerfacecolor=color, markeredgecolor="black", label=f"{name}, your run")
+            ax.plot(list(mine[name]), list(mine[name].values()), "*", **style)
+            said.append(f"your run of {name} has " + ", ".join(f"{form.format(v)} at {size:,}" for size, v in mine[name].items()))
     ax.set_xscale("log")
-    ticks = sorted({size for sizes, _ in curves.values() for size in sizes})
+    ticks = sorted({size for curve in curves.values() for size in curve})
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks], rotation=45 if len(ticks) > 6 else 0)
     ax.minorticks_off()
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if share:
         ax.yaxis.set_major_formatter("{x:.0%}")
-    if len(curves) > 1:
+    if len(curves) > 1 or mine:
         ax.legend()
     return describe(ax, f"{ylabel} against {xlabel}, with intervals: " + "; ".join(said) + ".")
 

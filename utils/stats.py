@@ -26,23 +26,28 @@ class Interval:
 
 
 def accuracy(truth, predicted):
-    """Share of right answers."""
+    """Share of right answers; arrays (..., n) give one share per row."""
     check_same_length(truth, predicted)
-    return float(np.mean(np.asarray(truth) == np.asarray(predicted)))
+    return (np.asarray(truth) == np.asarray(predicted)).mean(-1)[()]
 
 
 def macro_f1(truth, predicted):
-    """The F1 score of each label, averaged with equal weight (scikit-learn's f1_score, average="macro").
+    """The F1 score of each label, averaged with equal weight (scikit-learn's f1_score, average="macro"); one per row of (..., n).
 
-    Written with counts because a bootstrap calls it thousands of times. Labels that occur neither
-    in the truth nor in the predictions are left out.
+    Written with counts because a bootstrap asks for thousands. Labels that occur neither in a row's truth nor in its
+    predictions are left out.
     """
     check_same_length(truth, predicted)
-    labels, codes = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
-    truth, predicted = codes[: len(truth)], codes[len(truth) :]
-    hits = np.bincount(truth[truth == predicted], minlength=len(labels))
-    seen = np.bincount(truth, minlength=len(labels)) + np.bincount(predicted, minlength=len(labels))
-    return float(np.mean(2 * hits / seen))
+    codes = np.stack([truth, predicted])
+    if codes.dtype.kind not in "iu":
+        codes = np.unique(codes, return_inverse=True)[1].reshape(codes.shape)
+    n, size = codes.shape[-1], int(codes.max()) + 1
+    truth, predicted = codes.reshape(2, -1, n) + size * np.arange(codes[0].size // n)[:, None]  # each row counts in its own bins
+    rows = size * truth.shape[0]
+    hits = np.bincount(truth[truth == predicted], minlength=rows).reshape(-1, size)
+    seen = (np.bincount(truth.ravel(), minlength=rows) + np.bincount(predicted.ravel(), minlength=rows)).reshape(-1, size)
+    scores = (2 * hits / seen.clip(min=1)).sum(-1) / (seen > 0).sum(-1)
+    return scores.reshape(codes.shape[1:-1])[()]
 
 
 METRICS = {"accuracy": accuracy, "macro_f1": macro_f1}
@@ -52,7 +57,7 @@ def bootstrap(metric, *columns, resamples=2000, seed=0):
     """95 % interval of metric(*columns) when the items are drawn again with replacement: BCa.
 
     columns: arrays of shape (n,), resampled together, so that one call serves a score (truth, predicted)
-    and a paired difference (truth, predicted_a, predicted_b).
+    and a paired difference (truth, predicted_a, predicted_b). metric gets them as (resamples, n), and returns one value per row.
     The bias-corrected and accelerated bootstrap of Efron (1987, JASA 82:171), as scipy.stats.bootstrap has it.
     Assumes that the items are independent draws from what the system will meet; where all resamples agree
     (every item right), the interval is a point: use wilson.
@@ -62,13 +67,13 @@ def bootstrap(metric, *columns, resamples=2000, seed=0):
 
     columns = [np.asarray(column) for column in columns]
     n = check_same_length(*columns)
-    estimate = metric(*columns)
+    estimate = float(metric(*columns))
     if n == 1:
         return Interval(estimate, estimate, estimate)
-    settings = dict(paired=True, vectorized=False, n_resamples=resamples, batch=max(1, 10**6 // n), rng=np.random.default_rng(seed))
+    settings = dict(paired=True, vectorized=True, n_resamples=resamples, batch=max(1, 10**6 // n), rng=np.random.default_rng(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)
-        found = scipy_bootstrap(columns, metric, method="BCa", **settings)
+        found = scipy_bootstrap(columns, lambda *drawn, axis: metric(*drawn), method="BCa", **settings)
     low, high = found.confidence_interval
     if np.isnan(low):  # every resample, or every sample without one item, gives the same value: BCa is not defined
         low, high = np.quantile(found.bootstrap_distribution, [0.025, 0.975])
@@ -258,8 +263,8 @@ def needed_n(gain, disagreement, power=0.8, level=0.05):
     high = 16
     while mcnemar_power(high, gain, disagreement, level) < power:
         high *= 2
-        if high > 2**21:
-            raise ValueError(f"a gain of {gain} needs more than two million items")
+        if high > 2**17:
+            raise ValueError(f"a gain of {gain} needs more than a hundred thousand items")
     low = high // 2
     while high - low > max(1, low // 200):  # power climbs in small steps up and down: more digits would say nothing
         middle = (low + high) // 2

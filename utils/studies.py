@@ -152,6 +152,16 @@ def over_seeds(runs, by, column="accuracy"):
     return {value: interval_over_seeds(group[column]) for value, group in sorted(runs.groupby(by), key=lambda item: item[0])}
 
 
+def curves(runs, series, column="accuracy"):
+    """Runs as plot_learning_curve wants them: value of the column `series` to {n: Interval over seeds}."""
+    return {value: over_seeds(group, "n", column) for value, group in runs.groupby(series)}
+
+
+def stars(runs, series, column="accuracy"):
+    """Runs of one seed as plot_learning_curve wants them: value of the column `series` to {n: value}."""
+    return {value: dict(zip(group["n"], group[column], strict=True)) for value, group in runs.groupby(series)}
+
+
 def main(arguments):
     """Run full grids and write reference results; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m utils.studies", description="Run the course's experiments in full.")
