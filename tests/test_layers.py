@@ -12,8 +12,8 @@ FLOORS = [
     ["runtime"],  # the ground: where we run
     ["stats", "labs", "notebooks", "feedback", "duplicates", "voice", "pii", "live"],
     ["data", "models", "plots", "baselines"],
-    ["classifiers", "evaluate", "progress", "checkup", "trainable", "faults", "fernhill", "experiments", "claims", "prompts"],
-    ["train", "desk", "language_models"],
+    ["classifiers", "evaluate", "progress", "checkup", "trainable", "faults", "fernhill", "experiments", "claims", "prompts", "lora"],
+    ["train", "desk", "language_models", "quantised"],
     ["proof", "studies", "fewshot", "sft", "constrained"],
     ["quality"],
     ["widgets", "checks"],
