@@ -1,13 +1,17 @@
-"""Training speed: our fine_tune against the stock recipe, on the same data, in one run, interleaved.
+"""Speed of the encoder's training, predictions and sweeps, each against what is usual, in one run, interleaved.
 
-    python -m tests.bench [--train FILE] [--test FILE] [--rows N] [--rounds N]
+    python -m tests.bench [training] [prediction] [sweep] [--train FILE] [--test FILE] [--rows N] [--rounds N]
 
-The stock recipe is transformers' Trainer with DataCollatorWithPadding and its defaults; epochs, batch size and
-learning rate are ours for both. Prints each round, medians, the ratio, test accuracies with the difference's
-interval, and the share of the machine's measured matrix rate. Run it with nothing else running.
+training    our fine_tune against transformers' Trainer with DataCollatorWithPadding and its defaults; epochs, batch size
+            and learning rate are ours for both. Also the share of the machine's measured matrix rate.
+prediction  our classifier against a plain transformers pipeline around the same weights
+sweep       a learning curve of the frozen encoder, 20 seeds and 8 sizes: embeddings remembered against read for each run
+
+Prints each round, medians and ratios, and accuracies with their difference's interval. Run it with nothing else running.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -16,9 +20,11 @@ import torch
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
 from utils import models
-from utils.data import load
+from utils.classifiers import FrozenHead, _vectors
+from utils.data import load, sample
 from utils.evaluate import compare, score
-from utils.runtime import device, fastest_dtype, matrix_rate, set_seed
+from utils.runtime import cores, device, fastest_dtype, matrix_rate, set_seed
+from utils.studies import STUDIES, tickets
 from utils.train import LEARNING_RATE, fine_tune
 
 BATCH_SIZE = 32
@@ -75,38 +81,102 @@ def work(classifier, texts):
     return 6 * (models.count_weights(classifier.network)[1] - embeddings) * tokens / 1e9
 
 
-def main():
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--train", default="fernhill-tickets", help="a name of utils.data, or a file with columns text and label")
-    parser.add_argument("--test", help="a test file, if --train is a file")
-    parser.add_argument("--rows", type=int, default=400, help="training rows to use")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
-    a = parser.parse_args()
-    data = load(a.train, test=a.test)
-    data["train"] = data["train"].shuffle(seed=0).select(range(min(a.rows, len(data["train"]))))
-    known = set(data["train"]["label"])
-    data = data.filter(lambda row: row["label"] in known)
-    examples = len(data["train"]) * a.epochs
-    print(f"{len(data['train'])} rows, {a.epochs} epochs, batch {BATCH_SIZE}, learning rate {LEARNING_RATE['full']}")
-    print(f"on {device()}; ours chose {fastest_dtype()}")
-
-    rates, scores, last = {"stock": [], "ours": []}, {}, None
-    for round_ in range(a.rounds):
-        stock = Stock(data, a.epochs, seed=round_)
+def training(data, rounds, epochs):
+    """Our training against the stock recipe."""
+    examples = len(data["train"]) * epochs
+    print(f"training: {len(data['train'])} rows, {epochs} epochs, batch {BATCH_SIZE}, learning rate {LEARNING_RATE['full']}")
+    rates, last = {"stock": [], "ours": []}, None
+    for round_ in range(rounds):
+        stock = Stock(data, epochs, seed=round_)
         rates["stock"].append(examples / stock.seconds)
-        ours = fine_tune("minilm", data, epochs=a.epochs, batch_size=BATCH_SIZE, seed=round_, patience=None)
+        ours = fine_tune("minilm", data, epochs=epochs, batch_size=BATCH_SIZE, seed=round_, patience=None)
         rates["ours"].append(ours.examples_per_second)
         last = ours.classifier
         scores = {"stock": score(stock, data["test"], "stock"), "ours": score(last, data["test"], "ours")}
         print(f"round {round_ + 1}: stock {rates['stock'][-1]:.0f} examples/s, ours {rates['ours'][-1]:.0f} (with validation)")
         print(f"         {scores['stock']}\n         {scores['ours']}\n         {compare(scores['stock'], scores['ours'])}", flush=True)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"median: stock {medians['stock']:.0f} examples/s, ours {medians['ours']:.0f}: {medians['ours'] / medians['stock']:.1f} times")
+    say_ratio(rates, "examples/s")
     peak = matrix_rate(fastest_dtype(), seconds=2.0)
-    reached = work(last, data["train"]["text"]) / len(data["train"]) * medians["ours"]
+    reached = work(last, data["train"]["text"]) / len(data["train"]) * statistics.median(rates["ours"])
     print(f"training does {reached:.0f} GFLOP/s of useful work, {reached / peak:.0%} of this machine's measured {peak:.0f} GFLOP/s")
+
+
+def prediction(data, rounds):
+    """Our predict against a plain pipeline call, the same weights in both."""
+    from transformers import pipeline
+
+    small = data.__class__(train=data["train"].select(range(240)), validation=data["validation"].select(range(60)))
+    classifier = fine_tune("minilm", small, epochs=1, batch_size=BATCH_SIZE).classifier
+    classifier.tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    plain = pipeline("text-classification", model=classifier.network, tokenizer=classifier.tokenizer, device=device())
+    texts, rates, same = list(data["test"]["text"]), {"pipeline": [], "ours": []}, []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        theirs = [answer["label"] for answer in plain(texts, truncation=True)]
+        rates["pipeline"].append(len(texts) / (time.perf_counter() - started))
+        started = time.perf_counter()
+        ours = classifier.predict(texts)
+        rates["ours"].append(len(texts) / (time.perf_counter() - started))
+        same.append(statistics.mean(a == b for a, b in zip(theirs, ours, strict=True)))
+    print(f"prediction: {len(texts)} texts, the same label for {min(same):.1%} of them")
+    say_ratio(rates, "texts/s")
+
+
+def sweep(rounds):
+    """The frozen encoder's learning curve, from nothing: vectors remembered, and (one run per size) read anew each time."""
+    study, before = STUDIES["E01"], os.environ.get("FTM_RUNS")
+    tickets(study.dataset)
+    seconds = {"remembered": [], "read anew": []}
+    for round_ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["FTM_RUNS"] = folder
+            _vectors.cache_clear()
+            started = time.perf_counter()
+            study.run({"system": ["frozen encoder"], "n": study.grid["n"]}, range(20), workers=cores())
+            seconds["remembered"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for n in study.grid["n"]:
+            train = sample(tickets(study.dataset)["train"], n, round_)
+            FrozenHead("minilm", train["text"], train["label"], remember=False).predict(tickets(study.dataset)["test"]["text"])
+        seconds["read anew"].append(20 * (time.perf_counter() - started))
+    os.environ.pop("FTM_RUNS") if before is None else os.environ.update(FTM_RUNS=before)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(
+        f"sweep: 20 seeds × {len(study.grid['n'])} sizes take {medians['remembered']:.0f} s with remembered vectors (median of {rounds});"
+    )
+    print(f"       read anew in each run: {medians['read anew']:.0f} s (20 times one seed's)")
+
+
+def say_ratio(rates, unit):
+    """Medians of both, and the median of the rounds' ratios."""
+    (peer, theirs), (_, ours) = rates.items()
+    ratio = statistics.median(o / t for o, t in zip(ours, theirs, strict=True))
+    medians = statistics.median(theirs), statistics.median(ours)
+    print(f"median of {len(ours)}: {peer} {medians[0]:.0f} {unit}, ours {medians[1]:.0f}: {ratio:.1f} times", flush=True)
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=["training", "prediction", "sweep"], help="which; none takes all")
+    parser.add_argument("--train", default="fernhill-tickets", help="a name of utils.data, or a file with columns text and label")
+    parser.add_argument("--test", help="a test file, if --train is a file")
+    parser.add_argument("--rows", type=int, default=400, help="training rows to use")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    a = parser.parse_args()
+    data = load(a.train, test=a.test)
+    data["train"] = data["train"].shuffle(seed=0).select(range(min(a.rows, len(data["train"]))))
+    known = set(data["train"]["label"])
+    data = data.filter(lambda row: row["label"] in known)
+    print(f"on {device()} with {cores()} cores; ours chose {fastest_dtype()}")
+    parts = a.parts or ["training", "prediction", "sweep"]
+    if "prediction" in parts:
+        prediction(data, a.rounds)
+    if "sweep" in parts:
+        sweep(a.rounds)
+    if "training" in parts:
+        training(data, a.rounds, a.epochs)
 
 
 if __name__ == "__main__":

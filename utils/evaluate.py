@@ -207,7 +207,7 @@ class Comparison:
             return thirds_by_length(self.a.texts)
         return ["none" if value is None else value for value in self.a.columns[column]]
 
-    def figure(self, by=("channel", "length", "month")):
+    def figure(self, by=("channel", "length")):
         """Left both scores, right the difference in points, over all items and in slices."""
         slices = self.slices([column for column in by if self.has(column)])
         height = max(2.6, 1.2 + 0.32 * (1 + len(slices)))
@@ -219,7 +219,7 @@ class Comparison:
         plots.plot_forest(names, [whole, *rows], f"points of accuracy, {self.b.name} minus {self.a.name}", ax=right)
         return fig
 
-    def show(self, by=("channel", "length", "month")):
+    def show(self, by=("channel", "length")):
         """Display sentence, table and figure."""
         from IPython.display import display
 

@@ -121,7 +121,7 @@ def plot_accuracy(validation, ax=None):
 
 def plot_intervals(names, intervals, xlabel, ax=None):
     """A ladder of systems: one row each, its score (a share) with the 95 % interval."""
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     if ax is None:
         ax = figure(6.4, 0.9 + 0.5 * len(names))[1]
@@ -131,6 +131,7 @@ def plot_intervals(names, intervals, xlabel, ax=None):
             f"{interval.estimate:.1%}", (interval.estimate, row), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=10
         )
     finish_rows(ax, names, xlabel)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))  # as many digits as the ticks need
     return describe(ax, f"{xlabel}: " + "; ".join(f"{n} {i}" for n, i in zip(names, intervals, strict=True)) + ".")
 
@@ -144,7 +145,7 @@ def plot_forest(names, intervals, xlabel, bounds=(0.0,), form="{:.1f}", colors=N
     for row, interval in enumerate(intervals):
         draw_interval(ax, row, interval, colors[row] if colors else BLUE)
     finish_rows(ax, names, xlabel)
-    ax.xaxis.set_major_formatter(lambda x, _: form.format(x))
+    ax.xaxis.set_major_formatter("{x:g}")
     rows = (f"{n} {form.format(i.estimate)} ({form.format(i.low)} to {form.format(i.high)})" for n, i in zip(names, intervals, strict=True))
     return describe(ax, f"{xlabel}, with intervals: " + "; ".join(rows) + ".")
 
@@ -227,10 +228,10 @@ def plot_frontier(points, xlabel, ylabel="test accuracy", ax=None):
         if quality.estimate > best:
             best = quality.estimate
             edge.append(name)
-    for name, (cost, quality) in points.items():
+    for rank, (name, (cost, quality)) in enumerate(sorted(points.items(), key=lambda item: item[1][1].estimate)):
         color, marker = (BLUE, "o") if name in edge else (VERMILLION, "s")
         ax.errorbar(cost, quality.estimate, yerr=arms(quality), fmt=marker, color=color, capsize=3)
-        ax.annotate(name, (cost, quality.estimate), xytext=(7, 5), textcoords="offset points", fontsize=10)
+        ax.annotate(name, (cost, quality.estimate), xytext=(7, (-13, 5)[rank % 2]), textcoords="offset points", fontsize=10)
     ax.plot([points[name][0] for name in edge], [points[name][1].estimate for name in edge], "--", color=BLUE, linewidth=1)
     ax.set_xscale("log")
     ax.margins(x=0.18)
