@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 
 from utils import quantised
 from utils.lora import LoRALinear, adapter_weights, add_lora, linear_layers, merge, merge_all, shapes
-from utils.models import count_weights, load_tokenizer, tiny_model
+from utils.models import count_weights, tiny_model
 
 IDS = torch.tensor([[2, 40, 41, 42, 50, 3], [2, 60, 61, 40, 44, 3]])
 
@@ -202,13 +202,3 @@ def test_rounding_all_layers_leaves_embeddings_and_scores_alone(decoder):
     after = quantised.round_layers(plain, "int3").state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {f"{name}.weight" for name in linear_layers(plain)}
-
-
-def test_padding_does_not_change_how_surprising_a_text_is(decoder):
-    network, tokenizer = quantised.load_quantised(decoder, "float32"), load_tokenizer(decoder)
-    tokenizer.bos_token = "[CLS]"
-    texts = ["a tent", "where is my parcel with the stove in it?", "hello"]
-    together = quantised.nats_of_texts(network, tokenizer, texts)
-    alone = [quantised.nats_of_texts(network, tokenizer, [text])[0] for text in texts]
-    torch.testing.assert_close(torch.tensor(together), torch.tensor(alone), atol=1e-4, rtol=0)
-    assert min(together) > 1

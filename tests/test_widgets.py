@@ -8,7 +8,7 @@ import pytest
 from utils import widgets
 from utils.classifiers import Classifier
 from utils.progress import LiveCurves
-from utils.widgets import belief_quiz, threshold_slider, try_it
+from utils.widgets import adapter_dials, belief_quiz, threshold_slider, try_it
 
 QUESTIONS = [
     {"ask": "How many?", "options": ["few", "many"], "lesson": "07"},
@@ -83,3 +83,20 @@ def test_live_curves_renew_one_figure_in_place(monkeypatch):
     assert len({name for name, _ in updates}) == 2
     assert "&lt;1&gt;" in shown[0][0][0]["text/html"]
     assert 'alt="Loss per epoch: training loss goes from 2.00 to 2.00' in shown[1][0][0]["text/html"]
+
+
+def test_the_dials_count_what_learns_and_what_it_takes():
+    box = adapter_dials({"q_proj": (2, 10, 20), "up_proj": (1, 40, 10)}, weights=1_000_000, rank=4)
+    assert "<b>440</b> weights learn, 0.04%" in box.text.value and "base 4 MB" in box.text.value
+    box.layers.value = ["q_proj"]
+    box.ranks.value = 8
+    assert "<b>480</b> weights learn" in box.text.value
+    box.layers.value = []
+    assert "<b>0</b> weights learn" in box.text.value
+
+
+def test_a_four_bit_base_takes_less_memory():
+    box = adapter_dials({"q_proj": (100, 100, 100)}, weights=2_000_000)
+    assert "base 8 MB" in box.text.value
+    box.base.value = "4-bit"
+    assert "base 5 MB" in box.text.value

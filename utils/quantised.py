@@ -1,4 +1,4 @@
-"""Weights in few bits: rounding by hand, block by block, and bitsandbytes' layers; what either costs in nats.
+"""Weights in few bits: rounding by hand, block by block, and bitsandbytes' layers.
 
 A block of weights is divided by its largest magnitude, and each weight becomes the number of the nearest of a few levels.
 NF4, the levels of QLoRA, are quantiles of the normal distribution: Dettmers et al. 2023, arXiv 2305.14314.
@@ -9,7 +9,6 @@ import logging
 import warnings
 
 import torch
-from torch.nn import functional as F
 
 from utils import models
 from utils.lora import linear_layers
@@ -98,22 +97,3 @@ def quiet_bitsandbytes():
             yield
     finally:
         logger.setLevel(level)
-
-
-def nats_of_texts(network, tokenizer, texts, batch_size=8):
-    """How surprised a language model is by each text: the mean of -ln p(token) over its tokens, a list of floats (nats per token).
-
-    Perplexity is its exponential. Texts go in batches of like length; padding counts for nothing.
-    """
-    encoded = [[tokenizer.bos_token_id, *ids] for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-    order, nats = sorted(range(len(encoded)), key=lambda i: len(encoded[i])), [0.0] * len(encoded)
-    with torch.inference_mode(), quiet_bitsandbytes():
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            batch = tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt", padding_side="right")
-            targets = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)[:, 1:]  # (B, T - 1)
-            scores = network(**batch).logits[:, :-1]  # (B, T - 1, tokens)
-            loss = F.cross_entropy(scores.transpose(1, 2), targets, reduction="none").sum(1) / (targets >= 0).sum(1)
-            for i, value in zip(chosen, loss.tolist(), strict=True):
-                nats[i] = value
-    return nats

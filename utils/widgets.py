@@ -8,6 +8,7 @@ import ipywidgets as w
 from utils.runtime import ROOT, write_whole
 
 ANSWERS = ROOT / ".answers.json"  # stays on this machine
+FOUR_BIT = 4.127 / 8  # bytes per weight of NF4 whose scales (one per 64 weights) are kept in 8 bits: arXiv 2305.14314
 
 
 def load_answers():
@@ -98,4 +99,38 @@ def threshold_slider(confidence, right):
     tell()
     box = w.VBox([slider, text])
     box.slider, box.text = slider, text
+    return box
+
+
+def adapter_dials(shapes, weights, rank=16):
+    """Dials for rank, layers and base: what learns, what the memory for weights and training takes, how large the adapter's file is.
+
+    shapes: ending to (count, out, in), from utils.lora.shapes; weights: those of the whole base model
+    Activations come on top; they depend on the batch and its length, not on the dials.
+    """
+    from utils.lora import BYTES, adapter_weights
+
+    ranks = w.SelectionSlider(options=[1, 2, 4, 8, 16, 32, 64, 128, 256], value=rank, description="rank")
+    layers = w.SelectMultiple(options=list(shapes), value=list(shapes), rows=len(shapes), description="layers")
+    base = w.ToggleButtons(options=["float32", "4-bit"], description="base")
+    text = w.HTML()
+
+    def tell(_=None):
+        chosen = {name: shapes[name] for name in layers.value}
+        learning = adapter_weights(chosen, ranks.value)
+        linear = sum(count * out * features for count, out, features in shapes.values())
+        kept = 4 * weights if base.value == "float32" else 4 * (weights - linear) + FOUR_BIT * linear
+        training, file = sum(BYTES.values()) * learning, BYTES["weight"] * learning
+        text.value = (
+            f"<b>{learning:,}</b> weights learn, {learning / weights:.2%} of the base.<br>"
+            f"Memory: base {kept / 1e6:,.0f} MB, adapter with gradients and Adam {training / 1e6:,.1f} MB "
+            f"(every weight would take {sum(BYTES.values()) * weights / 1e6:,.0f} MB).<br>"
+            f"The adapter's file: {file / 1e6:,.2f} MB."
+        )
+
+    for dial in (ranks, layers, base):
+        dial.observe(tell, "value")
+    tell()
+    box = w.VBox([ranks, layers, base, text])
+    box.ranks, box.layers, box.base, box.text = ranks, layers, base, text
     return box
