@@ -22,6 +22,7 @@ matplotlib.use("Agg")
 def runs(tmp_path_factory):
     """What tests produce goes to a temporary folder, one per worker."""
     os.environ["FTM_RUNS"] = str(tmp_path_factory.mktemp("runs"))
+    os.environ["FTM_JOURNAL"] = str(tmp_path_factory.mktemp("journal") / "journal.jsonl")
     os.environ["FTM_LEDGER"] = str(tmp_path_factory.mktemp("ledger") / "ledger.jsonl")
 
 

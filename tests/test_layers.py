@@ -10,13 +10,13 @@ from utils.runtime import ROOT
 
 FLOORS = [
     ["runtime"],  # the ground: where we run
-    ["stats", "labs", "notebooks", "feedback", "duplicates", "voice", "pii", "live"],
+    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live"],
     ["data", "models", "plots", "baselines"],
     ["classifiers", "evaluate", "progress", "checkup", "trainable", "faults", "fernhill", "experiments", "claims", "prompts", "lora"],
-    ["train", "desk", "language_models", "quantised"],
-    ["proof", "studies", "fewshot", "sft", "constrained"],
+    ["train", "desk", "language_models", "quantised", "journal"],
+    ["proof", "studies", "fewshot", "sft", "constrained", "feedback"],
     ["quality"],
-    ["widgets", "checks"],
+    ["widgets", "quizzes", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 MODULES = [path.relative_to(ROOT / "utils").with_suffix("").as_posix() for path in sorted((ROOT / "utils").rglob("*.py"))]

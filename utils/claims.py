@@ -6,14 +6,13 @@ The 65 claims stand in data/claims.jsonl. `record` shows what a lesson found as 
 
 import functools
 import html
-import json
 import math
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from utils.runtime import ROOT
+from utils.runtime import ROOT, append_line, read_lines
 from utils.stats import Interval
 
 KINDS = ("measured", "calculated", "discussed")
@@ -114,21 +113,17 @@ def record(number, estimate, interval, unit, n, verdict, note="", quick=False):
     if n < 1:
         raise ValueError(f"{number}: n must be at least 1, got {n}")
     found = Record(number, float(estimate), low, high, unit, int(n), verdict, note, bool(quick), time.strftime("%Y-%m-%d %H:%M"))
-    path = ledger_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torn = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")  # a crash broke the last line
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if torn else "") + json.dumps(asdict(found), ensure_ascii=False) + "\n")
+    append_line(ledger_path(), asdict(found))
     return found
 
 
 def records():
     """The newest record of each claim, a full run before a quick one; damaged lines are passed over."""
-    path, newest = ledger_path(), {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    newest = {}
+    for entry in read_lines(ledger_path()):
         try:
-            found = Record(**json.loads(line))
-        except (ValueError, TypeError):
+            found = Record(**entry)
+        except TypeError:
             continue
         before = newest.get(found.number)
         if found.number in claims() and not (before and found.quick and not before.quick):

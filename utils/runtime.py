@@ -1,6 +1,7 @@
 """Where we run: laptop, Colab or CI; cores, memory, device, number types, seed and folders."""
 
 import functools
+import json
 import os
 import random
 import re
@@ -86,6 +87,25 @@ def write_whole(path, text):
     beside = path.with_suffix(f".{os.getpid()}.new")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
+
+
+def append_line(path, entry):
+    """Add one entry to a file of JSON lines; a last line that a crash broke stays apart."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def read_lines(path):
+    """The entries of a file of JSON lines, damaged ones passed over; none where there is no file."""
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
 
 
 def device():
