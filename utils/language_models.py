@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import json
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from utils import attention, models
+from utils.adapters import base_of, check_adapter, mark_base
 from utils.prompts import encode_prompt
 from utils.runtime import device, fastest_dtype
 
@@ -59,8 +59,7 @@ class LanguageModel:
             self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         if self.network is not self.plain:
-            mark = {"base": self.base, "checksum": models.checksum(self.base)}
-            (Path(folder) / "base.json").write_text(json.dumps(mark), encoding="utf-8")
+            mark_base(folder, self.base)
         return Path(folder)
 
     def merge(self):
@@ -307,26 +306,3 @@ def cut(text, stop):
     """The text before the first of the stop texts."""
     places = [text.find(s) for s in stop or [] if s in text]
     return text[: min(places)] if places else text
-
-
-# ---- adapters and their base -------------------------------------------------------------------
-
-
-def base_of(adapter):
-    """{"base", "checksum"} of the model that an adapter was trained on; the checksum is None for an adapter from elsewhere."""
-    mark, config = Path(adapter) / "base.json", Path(adapter) / "adapter_config.json"
-    if not config.exists():
-        raise ValueError(f"{adapter}: no adapter here (adapter_config.json is missing); save one with model.save(folder)")
-    if mark.exists():
-        return json.loads(mark.read_text(encoding="utf-8"))
-    return {"base": json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"], "checksum": None}
-
-
-def check_adapter(model_id, adapter):
-    """An adapter changes the weights that it was trained on; on others it makes noise."""
-    trained = base_of(adapter)
-    entry = models.find(str(model_id))
-    names = {str(model_id)} | ({entry.name, entry.hub_id, str(models.folder_of(entry))} if entry else set())
-    same = trained["base"] in names if trained["checksum"] is None else trained["checksum"] == models.checksum(model_id)
-    if not same:
-        raise ValueError(f"{adapter}: this adapter was trained on {trained['base']}, not on {model_id}; load it with that base model")

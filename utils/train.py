@@ -243,12 +243,12 @@ class BucketTrainer(Trainer):
 # ---- interrupted runs --------------------------------------------------------------------------
 
 
-def fingerprint(settings, data):
+def fingerprint(settings, data, columns=("text", "label")):
     """Sixteen letters that are equal only for equal settings and data."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for split in ("train", "validation"):
-        for text, label in zip(data[split]["text"], data[split]["label"], strict=True):
-            digest.update(f"{split}\0{text}\0{label}\0".encode())
+        for values in zip(*(data[split][column] for column in columns), strict=True):
+            digest.update("\0".join([split, *map(str, values), ""]).encode())
     return digest.hexdigest()[:16]
 
 
