@@ -40,7 +40,7 @@ lab: setup  ## set up if needed, then open the course in JupyterLab
 	@echo "starting JupyterLab (10 s); stop it with Ctrl-C twice"
 	@$(PY) -m jupyter lab --config=jupyter/lab_config.py $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
-test: setup  ## set up if needed, then run all tests (5 minutes on two cores)
+test: setup  ## set up if needed, then run all tests (half an hour on two cores)
 	@$(PY) -m pytest
 
 run: setup  ## run one notebook without a browser: make run NB=09, or NB=09 QUICK=1
@@ -53,7 +53,7 @@ labs: setup  ## clean the notebooks, write labs/ from solutions/
 results: setup  ## run the full experiments, write data/results/ (up to two hours)
 	@$(PY) -m utils.studies
 
-bench: setup  ## measure training speed against the stock recipe (8 minutes, alone on the machine)
+bench: setup  ## measure training, prediction and sweeps against what is usual (half an hour, alone on the machine)
 	@$(PY) -m tests.bench
 
 clean:  ## delete what runs produced (models and packages stay)
