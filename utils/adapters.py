@@ -22,9 +22,9 @@ def attach(network, rank=16, alpha=None, targets="all-linear", layers=None):
     if layers is not None and not 1 <= layers <= total:
         raise ValueError(f"layers must be 1 to {total} for this model, got {layers}")
     top = None if layers is None else list(range(total - layers, total))
+    if top is not None and targets == "all-linear":  # with layers chosen, peft wants names
+        targets = sorted({name.split(".")[-1] for name, m in network.get_decoder().named_modules() if isinstance(m, nn.Linear)})
     config = LoraConfig(r=rank, lora_alpha=alpha or 2 * rank, target_modules=targets, layers_to_transform=top, task_type="CAUSAL_LM")
-    if top is not None and targets == "all-linear":  # peft looks for layer numbers in names, so it needs them
-        config.target_modules = sorted({n.rsplit(".", 1)[-1] for n, m in network.get_decoder().named_modules() if isinstance(m, nn.Linear)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft's own, about names
         return get_peft_model(network, config)

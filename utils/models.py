@@ -304,11 +304,17 @@ def load_tokenizer(model_id):
         return AutoTokenizer.from_pretrained(locate(model_id))
 
 
+TINY_CHAT = (
+    "{% for m in messages %}{{ '[CLS]' + m['role'] + ': ' + m['content'] + '[SEP]' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '[CLS]assistant: ' }}{% endif %}"
+)
+
+
 def tiny_model(folder, kind="encoder", seed=0):
     """Write a base model with two layers and random weights, for tests; returns its folder.
 
     It reads text character by character, needs no network, and trains in seconds.
-    kind: "encoder" (BERT's shape) or "decoder" (Llama's shape).
+    kind: "encoder" (BERT's shape) or "decoder" (Llama's shape, with a chat template).
     """
     import torch
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -321,6 +327,8 @@ def tiny_model(folder, kind="encoder", seed=0):
     reader.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     reader.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     names = dict(pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+    if kind == "decoder":
+        names |= dict(bos_token="[CLS]", eos_token="[SEP]", chat_template=TINY_CHAT)
     PreTrainedTokenizerFast(tokenizer_object=reader, model_max_length=512, **names).save_pretrained(folder)
 
     shape = dict(vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
