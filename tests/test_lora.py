@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 
 from utils import quantised
-from utils.lora import LoRALinear, adapter_weights, add_lora, linear_layers, merge, merge_all, shapes
+from utils.lora import LoRALinear, adapter_weights, add_lora, copy_into_peft, linear_layers, merge, merge_all, shapes, training_memory
 from utils.models import count_weights, tiny_model
 
 IDS = torch.tensor([[2, 40, 41, 42, 50, 3], [2, 60, 61, 40, 44, 3]])
@@ -77,21 +77,27 @@ def test_output_and_gradients_equal_those_of_peft(network, targets, in_peft):
     layers = len(linear_layers(network, targets))
     theirs = get_peft_model(copy.deepcopy(network), LoraConfig(r=4, lora_alpha=8, target_modules=in_peft, task_type="CAUSAL_LM"))
     ours = nudge(add_lora(network, targets, rank=4, alpha=8))
-    pairs = []
-    for name, layer in ours.named_modules():
-        if isinstance(layer, LoRALinear):
-            twin = theirs.get_submodule(f"base_model.model.{name}")
-            pairs += [(layer.A, twin.lora_A["default"].weight), (layer.B, twin.lora_B["default"].weight)]
-    assert len(pairs) == 2 * layers
-    assert sum(mine.numel() for mine, _ in pairs) == count_weights(theirs)[0]
-    with torch.no_grad():
-        for mine, other in pairs:
-            other.copy_(mine)
+    copy_into_peft(ours, theirs)
+    twins = [
+        (layer, theirs.get_submodule(f"base_model.model.{name}")) for name, layer in ours.named_modules() if isinstance(layer, LoRALinear)
+    ]
+    assert len(twins) == layers and count_weights(ours)[0] == count_weights(theirs)[0]
     torch.testing.assert_close(ours(IDS).logits, theirs(IDS).logits, atol=1e-5, rtol=1e-5)
     for model in (ours, theirs):
         model(IDS, labels=IDS).loss.backward()
-    for mine, other in pairs:
-        torch.testing.assert_close(mine.grad, other.grad, atol=1e-5, rtol=1e-4)
+    for layer, twin in twins:
+        torch.testing.assert_close(layer.A.grad, twin.lora_A["default"].weight.grad, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(layer.B.grad, twin.lora_B["default"].weight.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_training_memory_adds_up_weights_gradients_and_what_adam_keeps(network):
+    before = {name: weight.clone() for name, weight in network.named_parameters()}
+    found, (learning, every) = training_memory(network, IDS), count_weights(network)
+    assert found["weights"] == found["gradients"] == 4 * every / 1e6
+    assert found["Adam"] == pytest.approx(8 * learning / 1e6, rel=0.01)
+    assert all(torch.equal(weight, before[name]) for name, weight in network.named_parameters())
+    learning, every = count_weights(add_lora(network, rank=2))
+    assert training_memory(network, IDS)["gradients"] == 4 * learning / 1e6
 
 
 def test_attention_alone_is_found_in_both_model_families(network, tiny):
@@ -170,11 +176,7 @@ def cosine(a, b):
 def test_gradients_through_a_four_bit_base_equal_those_of_the_dequantised_model(decoder):
     four = quantised.load_quantised(decoder, "nf4")
     plain = quantised.load_quantised(decoder, "float32")
-    from bitsandbytes import functional
-
-    for name, layer in linear_layers(four).items():
-        weights = functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
-        linear_layers(plain)[name].weight.data.copy_(weights)
+    quantised.fill_dequantised(plain, four)
     grads = []
     for network in (four, plain):
         nudge(add_lora(network, rank=4))

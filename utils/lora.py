@@ -105,3 +105,27 @@ def shapes(network):
 def adapter_weights(shapes, rank):
     """How many weights learn: r (in + out) for each layer; shapes as `shapes` returns them."""
     return sum(count * rank * (out + features) for count, out, features in shapes.values())
+
+
+def copy_into_peft(network, theirs):
+    """Give a peft model around the same base the A and B of a network with our adapters, layer by layer; returns the peft model."""
+    with torch.no_grad():
+        for name, ours in network.named_modules():
+            if isinstance(ours, LoRALinear):
+                twin = theirs.get_submodule(f"base_model.model.{name}")
+                twin.lora_A["default"].weight.copy_(ours.A)
+                twin.lora_B["default"].weight.copy_(ours.B)
+    return theirs
+
+
+def training_memory(network, ids):
+    """Measured after one real step with Adam on token numbers (B, T), at a learning rate of zero: MB of all tensors, by their purpose."""
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
+    adam = torch.optim.AdamW(learning, lr=0.0, weight_decay=0.0)
+    network(ids, labels=ids).loss.backward()
+    adam.step()
+    kept = [value for state in adam.state.values() for value in state.values()]
+    parts = {"weights": list(network.parameters()), "gradients": [weight.grad for weight in learning], "Adam": kept}
+    found = {name: sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6 for name, tensors in parts.items()}
+    network.zero_grad()
+    return found

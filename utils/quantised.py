@@ -12,6 +12,7 @@ import torch
 
 from utils import models
 from utils.lora import linear_layers
+from utils.runtime import release_memory
 
 BLOCK = 64  # weights that share one scale, as in QLoRA
 BITS = {"nf4": 4, "int8": 8, "int4": 4, "int3": 3, "int2": 2}
@@ -97,3 +98,25 @@ def quiet_bitsandbytes():
             yield
     finally:
         logger.setLevel(level)
+
+
+def measured_load(model_id, kind, ids):
+    """(network, MB of its weights, MB by which this process grew): load_quantised, measured after one forward pass of ids (B, T)."""
+    import psutil
+
+    release_memory()
+    before = psutil.Process().memory_info().rss
+    network = load_quantised(model_id, kind)
+    with torch.inference_mode(), quiet_bitsandbytes():
+        network(ids)
+    release_memory()
+    return network, network.get_memory_footprint() / 1e6, (psutil.Process().memory_info().rss - before) / 1e6
+
+
+def fill_dequantised(plain, four):
+    """Give a float32 network the weights that a four-bit one stands for, in place; returns it."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    for name, layer in linear_layers(four).items():
+        plain.get_submodule(name).weight.data.copy_(dequantize_4bit(layer.weight.data, layer.weight.quant_state))
+    return plain
