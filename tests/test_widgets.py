@@ -8,7 +8,8 @@ import pytest
 from utils import widgets
 from utils.classifiers import Classifier
 from utils.progress import LiveCurves
-from utils.widgets import adapter_dials, belief_quiz, threshold_slider, try_it
+from utils.stats import Interval
+from utils.widgets import adapter_dials, belief_quiz, curve_slider, threshold_slider, try_it
 
 QUESTIONS = [
     {"ask": "How many?", "options": ["few", "many"], "lesson": "07"},
@@ -100,3 +101,12 @@ def test_a_four_bit_base_takes_less_memory():
     assert "base 8 MB" in box.text.value
     box.base.value = "4-bit"
     assert "base 5 MB" in box.text.value
+
+
+def test_the_curve_slider_moves_its_line_and_reads_between_the_sizes():
+    flat = {"<b>a</b>": {10: Interval(0.2, 0.1, 0.3), 1000: Interval(0.6, 0.5, 0.7)}}
+    box = curve_slider(flat, "tickets")
+    first = box.picture.value
+    assert "&lt;b&gt;a&lt;/b&gt; 20%" in box.text.value and 'alt="' in first
+    box.slider.value = box.slider.options[12]
+    assert "40%" in box.text.value and box.picture.value != first

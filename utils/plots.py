@@ -61,14 +61,12 @@ def words_of(fig):
     return " ".join(WORDS[ax] for ax in fig.axes if ax in WORDS)
 
 
-def show(fig, alt=None, display_id=None, update=False):
-    """Display a figure with its description for those who cannot see it, and close it.
+def image_of(fig, alt=None):
+    """A figure as an HTML image with its description for those who cannot see it: (html, alt); closes the figure.
 
-    alt: the description; None takes what the plot functions said of their axes. It is written into the picture too,
-    and a text-only reader of the executed notebook gets it in place of the figure.
+    alt: the description; None takes what the plot functions said of their axes. It is written into the picture too.
     """
     import matplotlib.pyplot as plt
-    from IPython.display import display
 
     alt = alt or words_of(fig)
     if not alt:
@@ -78,7 +76,14 @@ def show(fig, alt=None, display_id=None, update=False):
     width = round(96 * fig.get_size_inches()[0])
     plt.close(fig)
     encoded = base64.b64encode(picture.getvalue()).decode()
-    image = f'<img width="{width}" alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">'
+    return f'<img width="{width}" alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">', alt
+
+
+def show(fig, alt=None, display_id=None, update=False):
+    """Display a figure with its description; a text-only reader of the executed notebook gets that in place of the figure."""
+    from IPython.display import display
+
+    image, alt = image_of(fig, alt)
     return display({"text/html": image, "text/plain": alt}, raw=True, display_id=display_id, update=update)
 
 

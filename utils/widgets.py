@@ -134,3 +134,40 @@ def adapter_dials(shapes, weights, rank=16):
     box = w.VBox([ranks, layers, base, text])
     box.ranks, box.layers, box.base, box.text = ranks, layers, base, text
     return box
+
+
+def curve_slider(curves, xlabel="training examples"):
+    """A slider along learning curves ({name: {size: Interval}}): a line in the figure, and what each curve says there.
+
+    Between two measured sizes the value is read off the drawn line, straight over the logarithm of the size.
+    """
+    import numpy as np
+
+    from utils import plots
+
+    sizes = sorted({size for curve in curves.values() for size in curve})
+    slider = w.SelectionSlider(
+        options=[int(n) for n in np.geomspace(sizes[0], sizes[-1], 25).round(-1)],
+        description=xlabel,
+        continuous_update=False,
+        style={"description_width": "initial"},
+        layout=w.Layout(width="70%"),
+    )
+    picture, text = w.HTML(), w.HTML()
+
+    def tell(_=None):
+        n = slider.value
+        axes = plots.plot_learning_curve(curves, xlabel)
+        axes.axvline(n, color=plots.BLACK, linestyle=":")
+        read = {}
+        for name, curve in curves.items():
+            read[name] = np.interp(np.log(n), np.log(list(curve)), [interval.estimate for interval in curve.values()])
+        said = "; ".join(f"{name} {value:.0%}" for name, value in read.items())
+        picture.value = plots.image_of(axes.figure, f"{plots.words_of(axes.figure)} Read at {n:,}: {said}.")[0]
+        text.value = f"With {n:,} {html.escape(xlabel)}: {html.escape(said)}."
+
+    slider.observe(tell, "value")
+    tell()
+    box = w.VBox([slider, picture, text])
+    box.slider, box.picture, box.text = slider, picture, text
+    return box
