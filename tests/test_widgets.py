@@ -1,6 +1,7 @@
 """The interactive parts, moved without a browser."""
 
 import json
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from utils import widgets
 from utils.classifiers import Classifier
 from utils.progress import LiveCurves
 from utils.stats import Interval
-from utils.widgets import adapter_dials, belief_quiz, curve_slider, threshold_slider, try_it
+from utils.widgets import adapter_dials, belief_quiz, curve_slider, rung_chooser, threshold_slider, try_it
 
 QUESTIONS = [
     {"ask": "How many?", "options": ["few", "many"], "lesson": "07"},
@@ -110,3 +111,14 @@ def test_the_curve_slider_moves_its_line_and_reads_between_the_sizes():
     assert "&lt;b&gt;a&lt;/b&gt; 20%" in box.text.value and 'alt="' in first
     box.slider.value = box.slider.options[12]
     assert "40%" in box.text.value and box.picture.value != first
+
+
+def test_the_rung_chooser_names_the_cheapest_that_meets_both():
+    rung = namedtuple("rung", "accuracy latency")
+    scores = {"rules": rung(Interval(0.5, 0.45, 0.55), (1.0, 2.0)), "tuned": rung(Interval(0.8, 0.75, 0.85), (20.0, 30.0))}
+    box = rung_chooser(scores, {"rules": 5, "tuned": 60})
+    assert box.text.value.startswith("<b>rules</b>") and "tuned" in box.text.value
+    box.bar.value = 0.6
+    assert box.text.value.startswith("<b>tuned</b>")
+    box.wait.value = 10
+    assert "No rung" in box.text.value

@@ -171,3 +171,31 @@ def curve_slider(curves, xlabel="training examples"):
     box = w.VBox([slider, picture, text])
     box.slider, box.picture, box.text = slider, picture, text
     return box
+
+
+def rung_chooser(scores, minutes):
+    """Two sliders, least accuracy and longest wait: names the rung that meets both with the fewest minutes of work.
+
+    scores: name to Score with latency; minutes: name to minutes of work. The lower end of the interval must reach the bar.
+    """
+    style = {"description_width": "initial"}
+    bar = w.FloatSlider(value=0.4, min=0, max=0.95, step=0.05, description="at least right", readout_format=".0%", style=style)
+    wait = w.SelectionSlider(options=[1, 3, 10, 30, 100, 300, 1000, 3000], value=300, description="milliseconds at most", style=style)
+    text = w.HTML()
+
+    def tell(_=None):
+        fits = [name for name, s in scores.items() if s.accuracy.low >= bar.value and s.latency[0] <= wait.value]
+        if not fits:
+            text.value = "No rung meets both with certainty: ask for less, label more, or test on more messages."
+            return
+        best = min(fits, key=lambda name: (minutes[name], -scores[name].accuracy.estimate))
+        others = ", ".join(html.escape(name) for name in fits if name != best) or "none"
+        found = f"{html.escape(str(scores[best].accuracy))}, {scores[best].latency[0]:.1f} ms, {minutes[best]} minutes of work"
+        text.value = f"<b>{html.escape(best)}</b>: {found}. Others that meet both: {others}."
+
+    for slider in (bar, wait):
+        slider.observe(tell, "value")
+    tell()
+    box = w.VBox([bar, wait, text])
+    box.bar, box.wait, box.text = bar, wait, text
+    return box
