@@ -10,12 +10,25 @@ from utils.runtime import ROOT
 
 FLOORS = [
     ["runtime"],  # the ground: where we run
-    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live"],
-    ["data", "models", "plots", "baselines"],
-    ["classifiers", "evaluate", "progress", "checkup", "trainable", "faults", "fernhill", "experiments", "claims", "prompts", "lora"],
-    ["train", "desk", "language_models", "quantised", "journal"],
-    ["proof", "studies", "fewshot", "sft", "constrained", "feedback"],
-    ["quality"],
+    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live", "format_rules", "planted"],
+    ["data", "models", "plots", "baselines", "conversion"],
+    [
+        "classifiers",
+        "evaluate",
+        "progress",
+        "checkup",
+        "trainable",
+        "faults",
+        "fernhill",
+        "experiments",
+        "claims",
+        "prompts",
+        "lora",
+        "formats",
+    ],
+    ["train", "desk", "language_models", "quantised", "journal", "curation"],
+    ["proof", "studies", "fewshot", "sft", "constrained", "feedback", "pairs"],
+    ["quality", "preferences"],
     ["widgets", "quizzes", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
