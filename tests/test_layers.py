@@ -10,9 +10,10 @@ from utils.runtime import ROOT
 
 FLOORS = [
     ["runtime"],  # the ground: where we run
-    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live", "format_rules", "planted"],
+    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live", "format_rules", "planted", "attention"],
     ["data", "models", "plots", "baselines", "conversion"],
     [
+        "adapters",
         "classifiers",
         "evaluate",
         "progress",
