@@ -182,14 +182,18 @@ def test_accumulated_steps_train_as_the_big_batch_does(decoder):
 # ---- the run -------------------------------------------------------------------------------------
 
 
-def test_it_learns_the_answers(decoder, data):
-    asked = [messages[:-1] for messages in data["validation"]["messages"]]
-    run = fine_tune_chat(decoder, data, epochs=20, lr=2e-2, batch_size=4, rank=8, patience=None, samples=asked[:2], sample_tokens=12)
-    assert run.validation_loss[-1][1] < 0.5 * run.validation_loss[0][1]
+def test_it_learns_to_answer_as_the_examples_do(decoder, data):
+    def tell(rows):
+        return [{"messages": [*row["messages"][:-1], {"role": "assistant", "content": "done"}]} for row in rows.to_list()]
+
+    taught = as_datasets(train=tell(data["train"]), validation=tell(data["validation"]))
+    asked = [messages[:-1] for messages in taught["validation"]["messages"]]
+    run = fine_tune_chat(decoder, taught, epochs=12, lr=2e-2, batch_size=4, rank=8, patience=None, samples=asked[:2], sample_tokens=12)
+    assert run.validation_loss[-1][1] < 0.1 * run.validation_loss[0][1]
     assert len(run.samples) == run.epochs and len(run.samples[0][1]) == 2
-    told = [messages[-1]["content"] for messages in data["validation"]["messages"]]
-    said = [text.replace(" ", "") for text in run.model.generate(asked, max_new_tokens=12)]
-    assert sum(a == b for a, b in zip(said, told, strict=True)) >= 7, said
+    said = run.model.generate(asked, max_new_tokens=12)
+    assert [text.replace(" ", "") for text in said] == ["done"] * len(asked)
+    assert said[:2] == run.samples[run.best_epoch - 1][1]
     assert run.tokens_per_second > 0 and run.learning < 0.3 * run.weights
 
 
