@@ -11,15 +11,21 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from utils.baselines import Tfidf
-from utils.classifiers import FrozenHead
+from utils.classifiers import Classifier, FrozenHead
+from utils.curation import flattered, label_noise, narrow_sample
 from utils.data import load, sample
 from utils.experiments import configurations, fingerprint, read_results, sweep, write_results
-from utils.models import checksum, random_twin
-from utils.runtime import cores, runs_dir, set_seed
+from utils.language_models import LanguageModel
+from utils.lora import add_lora, linear_layers
+from utils.models import checksum, freeze, load_tokenizer, random_twin
+from utils.quantised import BITS, BLOCK, load_quantised, quiet_bitsandbytes, round_layers
+from utils.runtime import ROOT, cores, runs_dir, set_seed
 from utils.stats import accuracy, interval_over_seeds, macro_f1, mcnemar
-from utils.train import fine_tune
+from utils.train import LengthBuckets, collate, encode, fine_tune
+from utils.trainable import start_head
 
 
 def learn(system, train, model_id):
@@ -79,6 +85,76 @@ def small_test_sets(pair, n, seed, data, model_id, draws=400):
     }
 
 
+EPOCHS_OF_ADAPTERS, HEADLINES, BATCH = 3, 128, 8  # of E28: 48 steps
+
+
+def adapter_design(trained, rank, lr, seed, data, model_id):
+    """E28: what learns (adapters of a rank in all linear layers or in attention, or every weight), how fast; held-out loss and accuracy.
+
+    The head learns in each case, from the nearest-mean start of lesson 09; steps and order are the same for all.
+    """
+    set_seed(seed)
+    train = sample(data["train"], HEADLINES, seed)
+    classifier = Classifier.from_base(
+        model_id, sorted(set(train["label"])), 64, seed, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
+    network, items = classifier.network, encode(classifier, train)
+    start_head(classifier, items, "float32")
+    if trained == "every weight":
+        freeze(network.encoder.embeddings)  # a row per token: nearly all of them see no gradient on so few texts
+    else:
+        add_lora(network, trained, rank)
+        network.classifier.requires_grad_(True)
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
+    steps = EPOCHS_OF_ADAPTERS * len(items) // BATCH
+    optimiser = torch.optim.AdamW(learning, lr=lr, weight_decay=0.0)
+    pace = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min((step + 1) / (0.1 * steps), (steps - step) / (0.9 * steps)))
+    buckets = LengthBuckets([len(item["input_ids"]) for item in items], BATCH)
+    network.train()
+    for _ in range(EPOCHS_OF_ADAPTERS):
+        order = list(buckets)
+        for start in range(0, len(order), BATCH):
+            network(**collate(classifier.tokenizer, [items[i] for i in order[start : start + BATCH]])).loss.backward()
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            pace.step()
+    held_out = data["validation"]
+    shares = classifier.scores(held_out["text"])
+    column = [classifier.labels.index(label) for label in held_out["label"]]
+    loss = -np.log(shares[np.arange(len(column)), column].clip(1e-9)).mean()
+    right = float((shares.argmax(1) == column).mean())
+    return {"accuracy": right, "loss": round(float(loss), 4), "learning": sum(weight.numel() for weight in learning)}
+
+
+DESIGNS = [{"trained": "every weight", "rank": 0, "lr": lr} for lr in (2e-5, 2e-4, 2e-3)] + [
+    {"trained": trained, "rank": rank, "lr": lr}
+    for trained, rank in (("all", 1), ("all", 8), ("all", 32), ("attention", 8))
+    for lr in (2e-4, 2e-3, 2e-2)
+]
+
+
+def few_bits(kind, n, seed, data, model_id):
+    """E29: a base model with its linear layers in few bits, on n general texts; nats per token of each, and megabytes of weights.
+
+    "nf4" and "int8" are bitsandbytes' layers; "int4" and "int3" are rounded by hand and kept in float32, so their size is computed.
+    """
+    by_hand = kind in ("int4", "int3")
+    network = load_quantised(model_id, "float32" if by_hand else kind)
+    mb = network.get_memory_footprint() / 1e6
+    if by_hand:
+        round_layers(network, kind)
+        count = sum(layer.weight.numel() for layer in linear_layers(network).values())
+        mb -= count * (4 - BITS[kind] / 8 - 4 / BLOCK) / 1e6
+    texts = sample(data["train"], n, seed)["text"]
+    with quiet_bitsandbytes():
+        nats = LanguageModel(network, load_tokenizer(model_id)).perplexity(texts)
+    return {"nats": float(nats.mean()), "mb": round(mb, 1), "texts": [round(float(value), 4) for value in nats]}
+
+
+NOISE = [(0.0, "left in")] + [(share, wrong) for share in (0.1, 0.2, 0.4) for wrong in ("left in", "removed")]  # of E05
+
+
 @dataclass(frozen=True)
 class Study:
     """One experiment: its question, the function that computes one run, grid and seeds, and a small grid for a quick look."""
@@ -112,8 +188,8 @@ class Study:
 
 @functools.cache
 def tickets(dataset):
-    """A data set in its usual three splits."""
-    return load(dataset)
+    """A data set in its usual three splits; "general-text" has its topic as label."""
+    return load(ROOT / "data" / "general_text.jsonl", label="topic") if dataset == "general-text" else load(dataset)
 
 
 STUDIES = {
@@ -126,6 +202,14 @@ STUDIES = {
             {"system": ["frozen encoder", "TF-IDF"], "n": [24, 50, 100, 200, 400, 800, 1200, 2000]},
             20,
             {"system": ["frozen encoder", "TF-IDF"], "n": [50, 400]},
+        ),
+        Study(
+            "E05",
+            "What do wrong labels cost, and does it pay to take them out, or to label more tickets?",
+            label_noise,
+            [{"n": n, "share": s, "wrong": w} for n in (200, 500, 1000) for s, w in NOISE],
+            10,
+            [{"n": 200, "share": 0.4, "wrong": "left in"}],
         ),
         Study(
             "E06",
@@ -142,6 +226,41 @@ STUDIES = {
             {"pair": list(RECIPES), "n": [25, 50, 100, 200, 400, 600]},
             20,
             {"pair": list(RECIPES), "n": [50, 400]},
+        ),
+        Study(
+            "E21",
+            "How far does a test flatter that shares messages with the training set, or on which the winner was chosen?",
+            flattered,
+            [{"how": "copies", "share": share} for share in (0.1, 0.3)] + [{"how": "choice", "share": share} for share in (0.1, 0.2, 0.5)],
+            10,
+            [{"how": "copies", "share": 0.3}],
+        ),
+        Study(
+            "E28",
+            "Which rank, which layers and which learning rate do adapters need, next to training every weight?",
+            adapter_design,
+            DESIGNS,
+            3,
+            DESIGNS[7:8],
+            dataset="news-headlines",
+        ),
+        Study(
+            "E29",
+            "What do fewer bits per weight cost a base language model, in nats per token of general text?",
+            few_bits,
+            {"kind": ["float32", "nf4", "int4", "int3", "int8"], "n": [24]},
+            1,
+            {"kind": ["float32", "nf4"], "n": [12]},
+            dataset="general-text",
+            model_id="smollm2",
+        ),
+        Study(
+            "E36",
+            "What happens to the tickets of a channel, or of rare intents, that the training set leaves out?",
+            narrow_sample,
+            {"left_out": ["nothing", "phone", "social", "rare intents"]},
+            10,
+            {"left_out": ["nothing", "rare intents"]},
         ),
     ]
 }
