@@ -28,8 +28,8 @@ FLOORS = [
         "formats",
     ],
     ["train", "desk", "language_models", "quantised", "journal", "curation"],
-    ["proof", "studies", "fewshot", "sft", "constrained", "feedback", "pairs"],
-    ["quality", "preferences"],
+    ["proof", "fewshot", "sft", "constrained", "feedback", "pairs"],
+    ["quality", "preferences", "studies"],
     ["widgets", "quizzes", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
