@@ -8,9 +8,10 @@ import pytest
 
 from utils import widgets
 from utils.classifiers import Classifier
+from utils.models import load_tokenizer
 from utils.progress import LiveCurves
 from utils.stats import Interval
-from utils.widgets import adapter_dials, belief_quiz, curve_slider, rung_chooser, threshold_slider, try_it
+from utils.widgets import adapter_dials, belief_quiz, curve_slider, layer_explorer, rung_chooser, threshold_slider, token_explorer, try_it
 
 QUESTIONS = [
     {"ask": "How many?", "options": ["few", "many"], "lesson": "07"},
@@ -122,3 +123,18 @@ def test_the_rung_chooser_names_the_cheapest_that_meets_both():
     assert box.text.value.startswith("<b>tuned</b>")
     box.wait.value = 10
     assert "No rung" in box.text.value
+
+
+def test_the_token_explorer_shows_and_escapes_pieces(tiny):
+    box = token_explorer(load_tokenizer(tiny), "<b>")
+    assert "&lt;" in box.pieces.value and "<b>" not in box.pieces.value and "1 words" in box.pieces.value
+    box.entry.value = " "
+    assert box.pieces.value == "Type something first."
+
+
+def test_the_layer_explorer_redraws_for_another_way():
+    box = layer_explorer({"full": {"a": 0.1, "b": 0.2}, "head": {"a": 0.0, "b": 0.0}})
+    first = box.picture.value
+    assert "most b, 20.00 %" in first
+    box.choice.value = "head"
+    assert box.picture.value != first

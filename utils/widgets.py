@@ -199,3 +199,51 @@ def rung_chooser(scores, minutes):
     box = w.VBox([bar, wait, text])
     box.bar, box.wait, box.text = bar, wait, text
     return box
+
+
+def token_explorer(tokenizer, text=""):
+    """A box: type a text, see the pieces that the model reads, each with its number in the list."""
+    entry = w.Textarea(value=text, placeholder="type or paste a text", layout=w.Layout(width="95%", height="60px"))
+    pieces = w.HTML()
+
+    def cut(_=None):
+        ids = tokenizer(entry.value)["input_ids"] if entry.value.strip() else []
+        shown = "".join(
+            f"<span style='border:1px solid #0072B2;border-radius:3px;padding:1px 4px;margin:2px;display:inline-block'>"
+            f"{html.escape(token)}<br><small>{number}</small></span>"
+            for token, number in zip(tokenizer.convert_ids_to_tokens(ids), ids, strict=True)
+        )
+        words = len(entry.value.split())
+        pieces.value = f"{shown}<br>{words} words, {len(ids)} pieces" if ids else "Type something first."
+
+    entry.observe(cut, "value")
+    cut()
+    box = w.VBox([entry, pieces])
+    box.entry, box.pieces = entry, pieces
+    return box
+
+
+def layer_explorer(changes):
+    """A choice of ways to tune: shows how far each matrix moved; changes maps a way to {name of the matrix: share moved}."""
+    from utils import plots
+
+    choice = w.ToggleButtons(options=list(changes), description="tuned")
+    picture = w.HTML()
+
+    def draw(_=None):
+        moved = changes[choice.value]
+        fig, ax = plots.figure(7.4, 1.2 + 0.17 * len(moved))
+        ax.barh(list(moved), [100 * share for share in moved.values()], color=plots.BLUE)
+        ax.invert_yaxis()
+        ax.tick_params(axis="y", labelsize=7)
+        ax.set_xlabel("moved, % of the matrix's size")
+        ax.set_xlim(0, 105 * max(max(way.values()) for way in changes.values()) or 1)  # one scale for all ways
+        most = max(moved, key=moved.get)
+        plots.describe(ax, f"{choice.value}: how far each matrix moved; most {most}, {100 * moved[most]:.2f} %.")
+        picture.value = plots.image_of(fig)[0]
+
+    choice.observe(draw, "value")
+    draw()
+    box = w.VBox([choice, picture])
+    box.choice, box.picture = choice, picture
+    return box
