@@ -154,16 +154,16 @@ def few_bits(kind, n, seed, data, model_id):
     return {"nats": float(nats.mean()), "mb": round(mb, 1), "texts": [round(float(value), 4) for value in nats]}
 
 
-NOISE = [(0.0, "left in")] + [(share, wrong) for share in (0.1, 0.2, 0.4) for wrong in ("left in", "removed")]  # of E05
+NOISE = [(0.0, "left in"), (0.1, "left in"), (0.2, "left in"), (0.2, "removed"), (0.4, "left in"), (0.4, "removed")]  # of E05
 
 
-PASSES, SHORT, JUDGED = {10: 6, 25: 4, 50: 2, 100: 2, 200: 1}, 200, 40  # of E15: passes, letters of a training ticket, held-out tickets
+PASSES, SHORT, JUDGED = {10: 8, 25: 4, 50: 2, 100: 1}, 120, 40  # of E15: passes, letters of a training ticket, held-out tickets
 
 
 def form_learned(n, seed, data, model_id):
     """E15: a language model tuned on n short tickets; shares of held-out tickets with valid triage JSON and with each field right.
 
-    Few tickets are read more often, so that all sizes cost one to three minutes. Each seed has held-out tickets of its own.
+    Few tickets are read more often: all sizes learn for about a hundred readings. Each seed has held-out tickets of its own.
     """
     short = [i for i, text in enumerate(data["train"]["text"]) if len(text) <= SHORT]
     draw = np.random.default_rng(seed)
@@ -172,7 +172,7 @@ def form_learned(n, seed, data, model_id):
         "validation": data["validation"].select(range(8)),  # asked for by the trainer; nothing is chosen by it
     }
     judged = data["validation"].select(8 + draw.permutation(len(data["validation"]) - 8)[:JUDGED])
-    run = fine_tune_chat(model_id, data.__class__(split), epochs=PASSES[n], patience=None, seed=seed)
+    run = fine_tune_chat(model_id, data.__class__(split), epochs=PASSES[n], batch_size=4, patience=None, seed=seed)
     answers = run.model.generate([triage_messages(text) for text in judged["text"]], max_new_tokens=40)
     scores = score_triage(answers, list(judged), TICKET_FIELDS)
     return {**{name: float(np.mean(marks)) for name, marks in scores.items()}, "judged": JUDGED}
@@ -233,7 +233,7 @@ STUDIES = {
             "What do wrong labels cost, and does it pay to take them out, or to label more tickets?",
             label_noise,
             [{"n": n, "share": s, "wrong": w} for n in (200, 500, 1000) for s, w in NOISE],
-            10,
+            6,
             [{"n": 200, "share": 0.4, "wrong": "left in"}],
         ),
         Study(
@@ -249,7 +249,7 @@ STUDIES = {
             "How many examples does a language model need until its answers have the right form, and until they are right?",
             form_learned,
             {"n": list(PASSES)},
-            3,
+            2,
             {"n": [10]},
             dataset="triage",
             model_id="smollm2",
@@ -267,7 +267,7 @@ STUDIES = {
             "How far does a test flatter that shares messages with the training set, or on which the winner was chosen?",
             flattered,
             [{"how": "copies", "share": share} for share in (0.1, 0.3)] + [{"how": "choice", "share": share} for share in (0.1, 0.2, 0.5)],
-            10,
+            6,
             [{"how": "copies", "share": 0.3}],
         ),
         Study(
@@ -294,7 +294,7 @@ STUDIES = {
             "What happens to the tickets of a channel, or of rare intents, that the training set leaves out?",
             narrow_sample,
             {"left_out": ["nothing", "phone", "social", "rare intents"]},
-            10,
+            6,
             {"left_out": ["nothing", "rare intents"]},
         ),
     ]
