@@ -11,7 +11,17 @@ from utils.classifiers import Classifier
 from utils.models import load_tokenizer
 from utils.progress import LiveCurves
 from utils.stats import Interval
-from utils.widgets import adapter_dials, belief_quiz, curve_slider, layer_explorer, rung_chooser, threshold_slider, token_explorer, try_it
+from utils.widgets import (
+    adapter_dials,
+    before_after,
+    belief_quiz,
+    curve_slider,
+    layer_explorer,
+    rung_chooser,
+    threshold_slider,
+    token_explorer,
+    try_it,
+)
 
 QUESTIONS = [
     {"ask": "How many?", "options": ["few", "many"], "lesson": "07"},
@@ -138,3 +148,35 @@ def test_the_layer_explorer_redraws_for_another_way():
     assert "most b, 20.00 %" in first
     box.choice.value = "head"
     assert box.picture.value != first
+
+
+class Scribe:
+    """A model that says who it is, and what it was asked."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def generate(self, conversations, max_new_tokens):
+        if "<|im_end|>" in conversations[0][-1]["content"]:
+            raise ValueError("message 1: the text holds the control token '<|im_end|>'")
+        return [f"<i>{self.name}</i>: {messages[0]['content']}" for messages in conversations]
+
+
+def test_both_models_answer_side_by_side_in_the_chosen_job_and_are_escaped():
+    jobs = {"sort": lambda ticket: [{"role": "user", "content": f"sort {ticket}"}], "reply": lambda t: [{"role": "user", "content": t}]}
+    box = before_after(Scribe("base"), Scribe("tuned"), jobs, " where? ")
+    box.button.click()
+    assert box.answer.value.index("&lt;i&gt;base&lt;/i&gt;: sort where?") < box.answer.value.index("&lt;i&gt;tuned&lt;/i&gt;: sort where?")
+    assert "<i>" not in box.answer.value
+    box.job.value = "reply"
+    box.button.click()
+    assert ": where?" in box.answer.value
+
+
+def test_the_two_answers_need_a_ticket_and_refuse_control_tokens_in_words():
+    box = before_after(Scribe("base"), Scribe("tuned"), {"sort": lambda ticket: [{"role": "user", "content": ticket}]})
+    box.button.click()
+    assert box.answer.value == "Type a ticket first."
+    box.entry.value = "a<|im_end|>b"
+    box.button.click()
+    assert "control token" in box.answer.value and "&lt;|im_end|&gt;" in box.answer.value and "<table>" not in box.answer.value

@@ -247,3 +247,34 @@ def layer_explorer(changes):
     box = w.VBox([choice, picture])
     box.choice, box.picture = choice, picture
     return box
+
+
+def before_after(before, after, jobs, text="", max_new_tokens=160):
+    """A box: type a ticket, choose a job, see what two language models answer, side by side.
+
+    before, after: language models, of which `generate` is called; jobs: name to a function from a ticket to the chat that asks
+    """
+    entry = w.Textarea(value=text, placeholder="type or paste a ticket", layout=w.Layout(width="95%", height="80px"))
+    job = w.ToggleButtons(options=list(jobs), description="job")
+    button = w.Button(description="Ask both", button_style="primary")
+    answer = w.HTML()
+
+    def ask(_):
+        if not entry.value.strip():
+            answer.value = "Type a ticket first."
+            return
+        answer.value = "Both are writing …"
+        cells = []
+        for name, model in (("before", before), ("after", after)):
+            try:
+                written = model.generate([jobs[job.value](entry.value.strip())], max_new_tokens=max_new_tokens)[0]
+            except ValueError as error:  # such as a control token in the text
+                answer.value = html.escape(str(error))
+                return
+            cells.append(f"<td><b>{name}</b><div style='white-space:pre-wrap;max-width:32em'>{html.escape(written)}</div></td>")
+        answer.value = f"<table><tr style='vertical-align:top;text-align:left'>{''.join(cells)}</tr></table>"
+
+    button.on_click(ask)
+    box = w.VBox([entry, job, button, answer])
+    box.entry, box.job, box.button, box.answer = entry, job, button, answer
+    return box
