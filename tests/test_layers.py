@@ -30,7 +30,7 @@ FLOORS = [
     ["train", "desk", "language_models", "quantised", "journal", "curation"],
     ["proof", "fewshot", "sft", "constrained", "feedback", "pairs"],
     ["quality", "preferences", "studies"],
-    ["widgets", "quizzes", "checks"],
+    ["widgets", "quizzes", "split_sizes", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 MODULES = [path.relative_to(ROOT / "utils").with_suffix("").as_posix() for path in sorted((ROOT / "utils").rglob("*.py"))]
