@@ -27,7 +27,7 @@ FLOORS = [
         "lora",
         "formats",
     ],
-    ["train", "desk", "language_models", "quantised", "journal", "curation"],
+    ["train", "desk", "language_models", "quantised", "journal", "curation", "prompt_costs"],
     ["proof", "fewshot", "sft", "constrained", "feedback", "pairs"],
     ["quality", "preferences", "studies"],
     ["widgets", "quizzes", "split_sizes", "checks"],

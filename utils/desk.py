@@ -8,10 +8,14 @@ desk_data("triage")        train, validation and test chats, in the splits of le
 
 import functools
 import json
+import re
 
+from utils.baselines import Tfidf
 from utils.data import as_datasets, load
 from utils.fernhill import INTENTS, PRIORITIES, catalogue, rows_of
 from utils.prompts import zero_shot
+from utils.runtime import ROOT
+from utils.voice import RULES
 
 FIELDS = ("intent", "priority", "product", "needs_human")  # what replies.jsonl knows of a ticket
 TICKET_FIELDS = FIELDS[:3]  # what all tickets know
@@ -66,9 +70,57 @@ def score_triage(texts, rows, fields=FIELDS):
     return scores
 
 
-def reply_messages(ticket):
-    """The chat that asks for an answer to the customer."""
-    return zero_shot(REPLY_TASK, ticket)
+def reply_messages(ticket, told=0):
+    """The chat that asks for an answer to the customer; told: so many of the voice's rules are stated, 8 are all."""
+    stated = [f"- A reply {words}." for words in list(voice_in_words().values())[:told]]
+    return zero_shot("\n".join([REPLY_TASK, *stated]), ticket)
+
+
+@functools.cache
+def voice_in_words():
+    """The voice's rules as data/fernhill.md states them: name to words, in the order of utils.voice.RULES."""
+    page = (ROOT / "data" / "fernhill.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    return {name: found[name] for name in RULES}
+
+
+# ---- rivals that need no language model --------------------------------------------------------
+
+
+class Template:
+    """A triage by plain means: word counts choose intent and priority, a search finds the product, a program writes the JSON."""
+
+    def __init__(self, rows):
+        texts = [row["text"] for row in rows]
+        self.counts = {field: Tfidf(texts, [row[field] for row in rows]) for field in ("intent", "priority")}
+
+    def predict(self, texts):
+        """One JSON text per ticket."""
+        found = [{field: counts.predict([text])[0] for field, counts in self.counts.items()} for text in texts]
+        return [triage_answer({**row, "product": named_product(text)}, TICKET_FIELDS) for row, text in zip(found, texts, strict=True)]
+
+
+def named_product(text):
+    """The catalogue's product whose name stands in the text, or None; of several the longest name."""
+    return max((name for name in catalogue() if name.lower() in text.lower()), key=len, default=None)
+
+
+FORM_LETTER = """Hello,
+
+Thank you for writing to us. We have read your message, and it now lies with the desk that can answer it. \
+You need to do nothing more today.
+
+Next: the support desk writes to you within one working day.
+
+The Fernhill desk"""
+
+
+def takes_up(reply, ticket):
+    """True when at least two of the ticket's words of five letters or more come up in the reply: a rough sign that it is about it."""
+    return sum(word in reply.lower() for word in set(re.findall(r"[a-z]{5,}", ticket.lower()))) >= 2
+
+
+# ---- data --------------------------------------------------------------------------------------
 
 
 def desk_data(job="triage", fields=FIELDS, told=False):

@@ -169,7 +169,7 @@ def form_learned(n, seed, data, model_id):
     draw = np.random.default_rng(seed)
     split = {
         "train": data["train"].select(draw.permutation(short)[:n]),
-        "validation": data["validation"].select(range(8)),  # asked for by the trainer; nothing is chosen by it
+        "validation": data["validation"].select(range(8)),  # choose which pass is kept, and judge nothing
     }
     judged = data["validation"].select(8 + draw.permutation(len(data["validation"]) - 8)[:JUDGED])
     run = fine_tune_chat(model_id, data.__class__(split), epochs=PASSES[n], batch_size=4, patience=None, seed=seed)
