@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from utils.feedback import NotYet
 from utils.runtime import ROOT
@@ -224,7 +225,300 @@ LAB_14 = {
     ],
 }
 
-ANSWERS = {"lab_09": LAB_09, "lab_14": LAB_14}
+
+def lora_class(scaled=True, freeze=True, start_b=0.0, start_a=1.0, turned=False, with_base=True, plain=False):
+    """A LoRALinear with none or one of the usual mistakes."""
+    import torch
+    from torch import nn
+
+    class Layer(nn.Module):
+        def __init__(self, base, rank, alpha):
+            super().__init__()
+            self.base = base.requires_grad_(not freeze)
+            a, b = start_a * torch.randn(rank, base.in_features), start_b * torch.randn(base.out_features, rank)
+            self.A, self.B = (a, b) if plain else (nn.Parameter(a.T.contiguous() if turned else a), nn.Parameter(b))
+            self.scale = alpha / rank
+
+        def forward(self, x):
+            correction = x @ (self.A if turned else self.A.T) @ self.B.T
+            return with_base * self.base(x) + (self.scale if scaled else 1) * correction
+
+    return Layer
+
+
+def merged_with(weight, bias=True):
+    """A merge that makes the new weight as `weight(layer)` says."""
+    import torch
+    from torch import nn
+
+    def merge(layer):
+        out, features = layer.base.weight.shape
+        merged = nn.Linear(features, out, bias=layer.base.bias is not None and bias is not None)
+        with torch.no_grad():
+            merged.weight.copy_(weight(layer))
+            if layer.base.bias is not None and bias:
+                merged.bias.copy_(layer.base.bias)
+        return merged
+
+    return merge
+
+
+def merged_in_place(layer):
+    layer.base.weight.data += layer.scale * layer.B.data @ layer.A.data
+    return layer.base
+
+
+def adapters(freeze=True, nested=True, which=None, keep=True, late=False, count=None, turned=False):
+    """An add_adapters with none or one of the usual mistakes."""
+    from torch import nn
+
+    from utils.lora import LoRALinear
+
+    def add(network, endings, rank, alpha):
+        if freeze and not late:
+            network.requires_grad_(False)
+        found = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear)]
+        chosen = [(name, m) for name, m in found if name.split(".")[-1] in (which or endings)]
+        for name, layer in chosen:
+            parent, _, child = name.rpartition(".")
+            base = layer if keep else nn.Linear(layer.in_features, layer.out_features)
+            if nested or not parent:
+                setattr(network.get_submodule(parent), child, LoRALinear(base, *((alpha, rank) if turned else (rank, alpha))))
+        if late:
+            network.requires_grad_(False)
+        return len(chosen) if count is None else count
+
+    return add
+
+
+def trainer(every=False, step=True, zero=True, as_numbers=True, sign=1, after=False):
+    """A train_adapters with none or one of the usual mistakes."""
+    import torch
+
+    def train(network, batch, steps, lr):
+        learning = [weight for weight in network.parameters() if weight.requires_grad or every]
+        for weight in learning:
+            weight.requires_grad_(True)
+        optimizer = torch.optim.AdamW(learning, lr=lr)
+        losses = []
+        for _ in range(steps):
+            loss = network(**batch).loss
+            (sign * loss).backward()
+            if step:
+                optimizer.step()
+            if zero:
+                optimizer.zero_grad()
+            loss = network(**batch).loss if after else loss
+            losses.append(loss.item() if as_numbers else loss)
+        return losses
+
+    return train
+
+
+def even_levels(block, back=True, guard=True, levels=7):
+    scale = block.abs().max() / levels
+    if guard and scale == 0:
+        return block.clone()
+    return (block / scale).round() * (scale if back else 1)
+
+
+CAUSES = ["B not zero", "A and B zero", "base not frozen", "merged twice", "forgot the scale in merging"]
+
+LAB_11 = {
+    "check_count_lora": [
+        (lambda out, features, rank: out * features, "that is the matrix itself"),
+        (lambda out, features, rank: 2 * out * features, "not as large as the matrix"),
+        (lambda out, features, rank: rank * out, "one of the two matrices"),
+        (lambda out, features, rank: out + features, "expect 24 weights, got 12"),
+        (lambda out, features, rank: 2 * (out + features), "expect 110 weights"),
+        (lambda out, features, rank: None, "one whole number"),
+        (lambda out, features, rank: rank * (out + features), None),
+    ],
+    "check_lora_layer": [
+        (lora_class(freeze=False), "base still learns"),
+        (lora_class(start_b=1.0), "B must start at zero"),
+        (lora_class(start_a=0.0), "start A at random"),
+        (lora_class(scaled=False), "without the scale"),
+        (lora_class(with_base=False), "base's output in the sum"),
+        (lora_class(turned=True), r"A should be \(2, 6\)"),
+        (lora_class(plain=True), "must be an nn.Parameter"),
+        (lora_class(), None),
+    ],
+    "check_merge": [
+        (lambda layer: layer.base.weight, "return an nn.Linear"),
+        (merged_in_place, "the layer itself was changed"),
+        (merged_with(lambda layer: layer.base.weight), "that is the base alone"),
+        (merged_with(lambda layer: layer.base.weight + layer.B @ layer.A), "without its scale"),
+        (merged_with(lambda layer: layer.base.weight + 2 * layer.scale * layer.B @ layer.A), "should be W \\+ scale"),
+        (merged_with(lambda layer: layer.base.weight + layer.scale * layer.B @ layer.A, bias=False), "not the base's"),
+        (merged_with(lambda layer: layer.base.weight + layer.scale * layer.B @ layer.A, bias=None), "the merged layer has none"),
+        (merged_with(lambda layer: layer.base.weight + layer.scale * layer.B @ layer.A), None),
+    ],
+    "check_add_adapters": [
+        (adapters(freeze=False), "freeze the whole network before"),
+        (adapters(nested=False), "block.query, block.value should have an adapter"),
+        (adapters(which={"query", "value", "dense"}), "were not asked for"),
+        (adapters(keep=False), "pretrained layer is gone"),
+        (adapters(late=True), "freeze first, then add"),
+        (adapters(turned=True), "in this order"),
+        (adapters(count=4), "three layers fit"),
+        (lambda network, endings, rank, alpha: None, "return the number"),
+        (adapters(), None),
+    ],
+    "check_diagnose": [
+        (lambda: CAUSES, "return a dict"),
+        (lambda: dict(enumerate(CAUSES)), "fault numbers 1 to 5"),
+        (lambda: dict(enumerate(["too hot", *CAUSES[1:]], 1)), "none of the five causes"),
+        (lambda: dict(enumerate([CAUSES[1], *CAUSES[1:]], 1)), "more than once"),
+        (lambda: dict(enumerate([*CAUSES[:3], CAUSES[4], CAUSES[3]], 1)), "2 are not right yet; look at fault 4"),
+        (lambda: dict(enumerate(CAUSES, 1)), None),
+    ],
+    "check_train_adapters": [
+        (trainer(every=True), "frozen base has moved"),
+        (trainer(step=False), "nothing was learned"),
+        (trainer(zero=False), "a gradient is left over"),
+        (trainer(as_numbers=False), "plain numbers"),
+        (trainer(sign=-1), "the loss rises"),
+        (trainer(after=True), "before any update"),
+        (lambda network, batch, steps, lr: trainer()(network, batch, steps, lr)[-1], "return a list"),
+        (trainer(), None),
+    ],
+    "check_round_block": [
+        (lambda block: even_levels(block, back=False), "those are the codes"),
+        (lambda block: even_levels(block, guard=False), "becomes NaN"),
+        (lambda block: even_levels(block, levels=8), "levels are 0.1 apart"),
+        (lambda block: even_levels(block).flatten()[:2], "should have the shape"),
+        (lambda block: block.mul_(1.0).copy_(even_levels(block)), "the block itself was changed"),
+        (lambda block: block.tolist(), "return a tensor"),
+        (even_levels, None),
+    ],
+}
+
+
+def places(prompts, lengths, width):
+    at = torch.arange(width)
+    return at >= torch.tensor(prompts)[:, None], at < torch.tensor(lengths)[:, None]
+
+
+def summed(scores, ids, mask, shift=True, late=False, soft=True):
+    nats = scores.log_softmax(-1) if soft else scores
+    if not shift:
+        return (nats.gather(2, ids[..., None])[..., 0] * mask).sum(1)
+    return (nats[:, :-1].gather(2, ids[:, 1:, None])[..., 0] * (mask[:, :-1] if late else mask[:, 1:])).sum(1)
+
+
+def dpo(chosen, rejected, reference_chosen, reference_rejected, beta):
+    return -torch.nn.functional.logsigmoid(beta * (chosen - reference_chosen - rejected + reference_rejected)).mean()
+
+
+def unsafe_dpo(c, r, rc, rr, beta):
+    return -torch.sigmoid(beta * (c - rc - r + rr)).log().mean()
+
+
+class Preferred:
+    """A run whose first loss and later margin are given."""
+
+    validation = []
+
+    def __init__(self, loss, margin):
+        self.steps = [dict(loss=loss, margin=0.0), dict(loss=loss, margin=margin)]
+
+
+LAB_12 = {
+    "check_answer_mask": [
+        (lambda prompts, lengths, width: places(prompts, lengths, width)[1], "the prompt is in your mask"),
+        (lambda prompts, lengths, width: places(prompts, lengths, width)[0], "padding is in your mask"),
+        (lambda prompts, lengths, width: ~places(prompts, lengths, width)[0], "you marked the prompt"),
+        (
+            lambda prompts, lengths, width: places([p + 1 for p in prompts], lengths, width)[0] & places(prompts, lengths, width)[1],
+            "should be",
+        ),
+        (lambda prompts, lengths, width: [[True] * width for _ in prompts], "return a tensor"),
+        (lambda prompts, lengths, width: places(prompts, lengths, width)[0][0], "should have the shape"),
+        (lambda prompts, lengths, width: None, "returns nothing"),
+        (lambda prompts, lengths, width: torch.logical_and(*places(prompts, lengths, width)), None),
+    ],
+    "check_summed_log_probabilities": [
+        (lambda scores, ids, mask: summed(scores, ids, mask, shift=False), "shift by one"),
+        (lambda scores, ids, mask: summed(scores, ids, torch.ones_like(mask)), "all tokens"),
+        (lambda scores, ids, mask: summed(scores, ids, mask, late=True), "the mask is not"),
+        (lambda scores, ids, mask: summed(scores, ids, mask, soft=False), "no probabilities yet"),
+        (lambda scores, ids, mask: -summed(scores, ids, mask), "the sign is turned"),
+        (lambda scores, ids, mask: summed(scores, ids, mask) / mask.sum(1), "you took the mean"),
+        (lambda scores, ids, mask: summed(scores, ids, mask).sum(), "should have the shape"),
+        (lambda scores, ids, mask: summed(scores, ids, mask) - 1, "expected"),
+        (summed, None),
+    ],
+    "check_dpo_loss": [
+        (lambda c, r, rc, rr, beta: dpo(c, r, 0, 0, beta), "the reference is missing"),
+        (lambda c, r, rc, rr, beta: dpo(c, r, rc, rr, 1.0), "beta is missing"),
+        (lambda c, r, rc, rr, beta: dpo(r, c, rr, rc, beta), "the wrong way round"),
+        (lambda c, r, rc, rr, beta: -dpo(c, r, rc, rr, beta), "the sign is turned"),
+        (lambda c, r, rc, rr, beta: 3 * dpo(c, r, rc, rr, beta), "take their mean"),
+        (lambda c, r, rc, rr, beta: -torch.sigmoid(beta * (c - rc - r + rr)).mean(), "the logarithm is missing"),
+        (lambda c, r, rc, rr, beta: c - r, "return one number"),
+        (lambda c, r, rc, rr, beta: None, "returns nothing"),
+        (lambda c, r, rc, rr, beta: 0.7, "expected"),
+        (unsafe_dpo, "your loss is infinite"),
+        (dpo, None),
+    ],
+    "check_push": [
+        (lambda margins, beta: -beta * torch.sigmoid(-margins), "turn the sign"),
+        (lambda margins, beta: torch.sigmoid(-margins), "beta is missing"),
+        (lambda margins, beta: beta * torch.sigmoid(margins), "push least"),
+        (lambda margins, beta: torch.full_like(margins, beta), "push alike"),
+        (lambda margins, beta: beta * torch.sigmoid(-beta * margins), "expected"),
+        (lambda margins, beta: 0.1, "return a tensor"),
+        (lambda margins, beta: beta * torch.sigmoid(-margins), None),
+    ],
+    "check_nats_apart": [
+        (lambda share, beta: math.log(share / (1 - share)), "that is the margin"),
+        (lambda share, beta: math.log(share / (1 - share)) * beta, "so divide"),
+        (lambda share, beta: share / beta, "first turn it into a margin"),
+        (lambda share, beta: math.log((1 - share) / share) / beta, "the sign is turned"),
+        (lambda share, beta: abs(math.log(share / (1 - share))) / beta, "for 0.2"),
+        (lambda share, beta: None, "return one number"),
+        (lambda share, beta: math.log(share / (1 - share)) / beta, None),
+    ],
+    "check_normalised_margin": [
+        (lambda c, r, rc, rr, nc, nr, beta: beta * (c - rc - r + rr), "lengths are not used"),
+        (lambda c, r, rc, rr, nc, nr, beta: beta * (c - rc - r + rr) / (nc + nr), "a length of its own"),
+        (lambda c, r, rc, rr, nc, nr, beta: beta * ((c - rc) / nr - (r - rr) / nc), "the lengths are crossed"),
+        (lambda c, r, rc, rr, nc, nr, beta: (c - rc) / nc - (r - rr) / nr, "beta is missing"),
+        (lambda c, r, rc, rr, nc, nr, beta: beta * (c / nc - r / nr), "expected"),
+        (lambda c, r, rc, rr, nc, nr, beta: (beta * ((c - rc) / nc - (r - rr) / nr)).mean(), "should have the shape"),
+        (lambda c, r, rc, rr, nc, nr, beta: beta * ((c - rc) / nc - (r - rr) / nr), None),
+    ],
+    "check_disagreement": [
+        (((5.0, 4.0, 10, 10),), "per token your chosen answer still wins"),
+        (((3.0, 4.0, 10, 10),), "the sum should favour the chosen one"),
+        (((5.0, 4.0, 10.5, 2),), "a whole number of tokens"),
+        ((("5", 4.0, 10, 2),), "give four numbers"),
+        (((5.0, 4.0),), "give four numbers"),
+        (((-5.0, -6.0, 10, 20),), None),
+        (((5.0, 4.0, 100, 10),), None),
+    ],
+    "check_win_rate": [
+        (lambda ours, theirs: sum(a < b for a, b in zip(ours, theirs, strict=True)) / len(ours), "ties are missing"),
+        (lambda ours, theirs: sum(a <= b for a, b in zip(ours, theirs, strict=True)) / len(ours), "a whole win"),
+        (lambda ours, theirs: sum((a < b) + (a == b) / 2 for a, b in zip(ours, theirs, strict=True)), "divide by the number"),
+        (
+            lambda ours, theirs: sum((a > b) + (a == b) / 2 for a, b in zip(ours, theirs, strict=True)) / len(ours),
+            "fewer broken rules are better",
+        ),
+        (lambda ours, theirs: 0.4, "expect 0.5"),
+        (lambda ours, theirs: None, "return one number"),
+        (lambda ours, theirs: sum((a < b) + (a == b) / 2 for a, b in zip(ours, theirs, strict=True)) / len(ours), None),
+    ],
+    "check_run": [
+        ((None,), "return what prefer returns"),
+        ((Preferred(0.4, 1.0),), "not ln 2"),
+        ((Preferred(math.log(2), -0.1),), "train longer"),
+        ((Preferred(math.log(2), 0.8),), None),
+    ],
+}
+
+ANSWERS = {"lab_09": LAB_09, "lab_11": LAB_11, "lab_12": LAB_12, "lab_14": LAB_14}
 CASES = [(lab, check, answer, words) for lab, checks in ANSWERS.items() for check, rows in checks.items() for answer, words in rows]
 
 

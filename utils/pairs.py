@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from utils import attention
+from utils import attention, plots
 from utils.data import as_datasets, load
 from utils.desk import reply_messages
 from utils.fernhill import rows_of
@@ -140,3 +140,41 @@ def remember(network, items, top, batch_size, autocast=contextlib.nullcontext):
 def size(item):
     """Tokens of a pair."""
     return len(item["chosen"]["input_ids"]) + len(item["rejected"]["input_ids"])
+
+
+# ---- what is seen ------------------------------------------------------------------------------
+# A measurement is a dict with epoch, margin, chosen and rejected, as in the Run of utils.preferences.
+
+
+def plot_margins(steps, validation, ax=None):
+    """Reward margin per step and, on validation pairs, per epoch; above zero the chosen answer is preferred."""
+    ax = ax or plots.figure()[1]
+    curves = {"training": (steps, "-", plots.BLUE), "validation": (validation, "--o", plots.VERMILLION)}
+    for name, (curve, style, color) in curves.items():
+        ax.plot([m["epoch"] for m in curve], [m["margin"] for m in curve], style, color=color, markersize=4, label=name)
+    ax.axhline(0, color=plots.BLACK, linestyle=":", linewidth=1.2)
+    ax.set(xlabel="epoch", ylabel="reward margin")
+    ax.legend()
+    last = validation[-1]
+    words = f"{validation[0]['margin']:.2f} before training, {last['margin']:.2f} after epoch {last['epoch']}"
+    return plots.describe(ax, f"Reward margin on validation pairs: {words}.")
+
+
+def plot_measurements(curves, ylabel, ax=None):
+    """Several curves over the epochs; curves maps a name to (measurements, which of their values to draw)."""
+    ax = ax or plots.figure()[1]
+    said = []
+    for (name, (steps, what)), (color, dash, _) in zip(curves.items(), plots.SERIES, strict=False):
+        ax.plot([m["epoch"] for m in steps], [m[what] for m in steps], dash, color=color, label=name)
+        said.append(f"{name} {steps[0][what]:+.2f} at first, {steps[-1][what]:+.2f} at last")
+    ax.axhline(0, color=plots.BLACK, linestyle=":", linewidth=1.2)
+    ax.set(xlabel="epoch", ylabel=ylabel)
+    ax.legend()
+    return plots.describe(ax, f"{ylabel} per step of training: {'; '.join(said)}.")
+
+
+def in_trl_form(item):
+    """An encoded pair under the names that trl.DPOTrainer's collator wants: prompt_ids, chosen_ids, rejected_ids."""
+    start = item["chosen"]["labels"].count(NO_LOSS)
+    answers = {f"{side}_ids": item[side]["input_ids"][start:] for side in ("chosen", "rejected")}
+    return {"prompt_ids": item["chosen"]["input_ids"][:start], **answers}

@@ -18,7 +18,7 @@ from transformers.trainer_callback import ProgressCallback
 from utils import models, plots
 from utils.adapters import attach, quicken
 from utils.language_models import LanguageModel
-from utils.pairs import COLUMNS, collate, dpo_loss, encode_pairs, log_probabilities, remember, size
+from utils.pairs import COLUMNS, collate, dpo_loss, encode_pairs, log_probabilities, plot_margins, remember, size
 from utils.progress import Progress
 from utils.runtime import device, fastest_dtype, peak_memory_mb, release_memory, runs_dir, set_seed
 from utils.train import BucketTrainer, LengthBuckets, MarkComplete, fingerprint, last_checkpoint
@@ -278,20 +278,6 @@ class PairProgress(Progress):
         plots.plot_losses(*([(m["epoch"], m["loss"]) for m in curve] for curve in (self.train, self.checked)), ax=left)
         plot_margins(self.train, self.checked, right)
         plots.show(fig, **self.live.place("figure"))
-
-
-def plot_margins(steps, validation, ax=None):
-    """Reward margin per step and, on validation pairs, per epoch; above zero the chosen answer is preferred."""
-    ax = ax or plots.figure()[1]
-    curves = {"training": (steps, "-", plots.BLUE), "validation": (validation, "--o", plots.VERMILLION)}
-    for name, (curve, style, color) in curves.items():
-        ax.plot([m["epoch"] for m in curve], [m["margin"] for m in curve], style, color=color, markersize=4, label=name)
-    ax.axhline(0, color=plots.BLACK, linestyle=":", linewidth=1.2)
-    ax.set(xlabel="epoch", ylabel="reward margin")
-    ax.legend()
-    last = validation[-1]
-    words = f"{validation[0]['margin']:.2f} before training, {last['margin']:.2f} after epoch {last['epoch']}"
-    return plots.describe(ax, f"Reward margin on validation pairs: {words}.")
 
 
 def summarise(model, trainer, watch, learning, weights, seconds):
