@@ -68,17 +68,18 @@ def recipes():
 def flattered(how, share, seed, data, model_id, n=400):
     """E21: what a test shows, and what it would show without its fault; both as accuracy.
 
-    how: "copies": the training tickets hold a retold copy of a share of the test tickets, against none
+    how: "copies": the training tickets hold a retold copy of a share of the test tickets, against as many fresh ones
          "choice": of nine recipes the best on a validation part of n tickets wins (share: that part), against its score on fresh tickets
     """
     test = data["test"]
     if how == "copies":
-        train, draw = sample(data["train"], n, seed), random.Random(seed)
+        draw = random.Random(seed)
         copied = draw.sample(range(len(test)), round(share * len(test)))
-        texts, labels = list(train["text"]), list(train["label"])
-        clean = Tfidf(texts, labels)
+        fresh = sample(data["train"], n + len(copied), seed)  # as many tickets as with the copies: more of them would help too
+        texts, labels = list(fresh["text"]), list(fresh["label"])
         copies = [told_again(test["text"][i], draw) for i in copied]
-        leaky = Tfidf(texts + copies, labels + [test["label"][i] for i in copied])
+        clean = Tfidf(texts, labels)
+        leaky = Tfidf(texts[:n] + copies, labels[:n] + [test["label"][i] for i in copied])
         shown, true = (accuracy(test["label"], system.predict(test["text"])) for system in (leaky, clean))
     else:
         rows = sample(data["train"], n, seed)
