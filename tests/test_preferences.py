@@ -135,6 +135,16 @@ def test_training_widens_the_margin_and_leaves_the_given_model_as_it_was(tiny, d
     assert learned and run.model.network is not given.network
 
 
+def test_a_further_run_that_remembers_ends_as_one_that_reads_all_anew(tiny, data):
+    given = LanguageModel.load(tiny)
+    first = prefer(given, data, beta=0.5, lr=1e-2, layers=1, rank=4)
+    options = dict(beta=0.1, lr=1e-2, layers=1, rank=4)
+    anew, again = prefer(given, data, **options), prefer(given, data, **options, remembered=first.remembered)
+    assert again.steps == anew.steps and again.validation == anew.validation
+    with pytest.raises(ValueError, match="another model, other data or other layers"):
+        prefer(given, data, lr=1e-2, layers=2, remembered=first.remembered)
+
+
 def test_an_adapter_that_is_there_learns_on_in_the_chosen_layers_only(tiny, data):
     chats = [{"messages": row["prompt"] + row["chosen"]} for row in pairs(range(8))]
     tuned = fine_tune_chat(tiny, as_datasets(train=chats, validation=chats[:4]), epochs=1, rank=4, lr=1e-2).model

@@ -41,6 +41,7 @@ class Run:
     seconds: float
     memory_mb: float
     dtype: str
+    remembered: dict = field(repr=False)  # what a further run from the same start need not compute again
     resumed_from: int = 0  # the epoch after which an interrupted run went on
 
 
@@ -56,6 +57,7 @@ def prefer(
     alpha=None,
     targets="all-linear",
     max_tokens=512,
+    remembered=None,
     seed=0,
     out=None,
 ):
@@ -67,6 +69,7 @@ def prefer(
     layers: adapters learn in the top `layers` layers only; the lower ones then are computed once, not at every step
     rank, alpha, targets: of a new adapter, as in utils.adapters.attach; a model that has one trains that one on
     max_tokens: a pair that is longer is refused, not cut
+    remembered: the `remembered` of an earlier run on the same model, data and layers; saves reading all pairs with the reference
     out: a folder for checkpoints and the adapter; None keeps checkpoints in runs/ while it trains
     The last epoch is kept. An interrupted run, called again with the same arguments, goes on from its last finished epoch.
     Raises ValueError for a size or pair that cannot work, or when the loss is no number any more.
@@ -74,13 +77,18 @@ def prefer(
     check_arguments(data, beta=beta, epochs=epochs, batch_size=batch_size, rank=rank, max_tokens=max_tokens)
     model = model if isinstance(model, LanguageModel) else LanguageModel.load(model)
     settings = dict(beta=beta, epochs=epochs, lr=lr, batch_size=batch_size, layers=layers, rank=rank, alpha=alpha, targets=targets)
-    mark = fingerprint({**settings, "max_tokens": max_tokens, "seed": seed, "model": mark_of(model)}, data, COLUMNS)
+    same = dict(model=mark_of(model), layers=layers, max_tokens=max_tokens)
+    if remembered and remembered["mark"] != fingerprint(same, data, COLUMNS):
+        raise ValueError("remembered comes from a run on another model, other data or other layers; leave it out")
+    mark = fingerprint({**settings, **same, "seed": seed}, data, COLUMNS)
     folder = Path(out) if out else runs_dir() / "unfinished" / mark
     checkpoint = last_checkpoint(folder, mark)
 
     started = time.perf_counter()
     set_seed(seed)
-    splits = [encode_pairs(model.tokenizer, data[name], max_tokens, name) for name in ("train", "validation")]
+    splits = (
+        remembered["splits"] if remembered else [encode_pairs(model.tokenizer, data[n], max_tokens, n) for n in ("train", "validation")]
+    )
     model = twin(model)
     start_adapter(model, rank, alpha, targets, layers)
     learning, weights = models.count_weights(model.network)
@@ -120,10 +128,10 @@ def prefer(
     trainer.beta, trainer.top, trainer.dtype = beta, layers, dtype
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    watch.say(f"measuring what the reference thinks of {len(splits[0]) + len(splits[1])} pairs")
-    for items in splits:
-        reference = sorted(items, key=size)
-        remember(model.network, reference, layers, arguments.eval_batch_size, trainer.autocast)
+    if not remembered:
+        watch.say(f"the reference reads {len(splits[0]) + len(splits[1])} pairs")
+        for items in splits:
+            remember(model.network, sorted(items, key=size), layers, arguments.eval_batch_size, trainer.autocast)
     restore = quicken(model.network, dtype)
     try:
         with models.quiet_transformers():
@@ -135,6 +143,7 @@ def prefer(
         restore()
     model.network.eval()
     run = summarise(model, trainer, watch, learning, weights, time.perf_counter() - started)
+    run.remembered = {"mark": fingerprint(same, data, COLUMNS), "splits": splits}
     del trainer  # its reference cycles hold the optimiser's memory
     release_memory()
     for old in folder.glob("checkpoint-*"):
@@ -292,6 +301,7 @@ def summarise(model, trainer, watch, learning, weights, seconds):
         seconds=seconds,
         memory_mb=torch.cuda.max_memory_allocated() / 1e6 if device() == "cuda" else peak_memory_mb(),
         dtype=trainer.dtype,
+        remembered={},
         resumed_from=round(watch.first / trainer.state.max_steps * watch.epochs),
     )
     last = run.validation[-1]
