@@ -2,7 +2,10 @@
 
 import importlib
 import inspect
+import json
 import math
+import random
+import re
 from collections import Counter
 
 import numpy as np
@@ -518,7 +521,291 @@ LAB_12 = {
     ],
 }
 
-ANSWERS = {"lab_09": LAB_09, "lab_11": LAB_11, "lab_12": LAB_12, "lab_14": LAB_14}
+
+def equal_pairs(texts, key=None, swap=False, chain=False):
+    from utils.duplicates import normalise
+
+    key, first, pairs = key or normalise, {}, []
+    for number, text in enumerate(texts):
+        earlier = first.setdefault(key(text), number)
+        if earlier != number:
+            pairs.append((number, earlier) if swap else (earlier, number))
+            if chain:
+                first[key(text)] = number
+    return pairs
+
+
+def word_sets(texts, split=None):
+    from utils.duplicates import normalise
+
+    return [set((split or normalise)(text).split()) for text in texts]
+
+
+def jaccard(one, two):
+    return len(one & two) / len(one | two) if one | two else 0.0
+
+
+def later_copies(texts, line, split=None, strict=False, both=False):
+    bags, found = word_sets(texts, split), []
+    for j in range(len(texts)):
+        for i in range(j):
+            if jaccard(bags[i], bags[j]) > line or (not strict and jaccard(bags[i], bags[j]) == line):
+                found += [i, j] if both else [j]
+    return sorted(set(found))
+
+
+def export_rows():
+    from utils.fernhill import rows_of
+
+    return [row for row in rows_of("tickets_raw.jsonl") if row["text"].strip()]
+
+
+def leaking_rows(train, judges, line, most=2.0, strict=False, inside=False):
+    bags, asked = word_sets(train), word_sets(judges)
+    found = []
+    for i, bag in enumerate(bags):
+        others = asked + [other for j, other in enumerate(bags) if inside and i != j]
+        if any(
+            (jaccard(bag, other) > line or (not strict and jaccard(bag, other) == line)) and jaccard(bag, other) < most for other in others
+        ):
+            found.append(i)
+    return found
+
+
+def split_of_groups(groups, share, seed, shuffle=True, by_row=False):
+    import random
+
+    if by_row:
+        rows = random.Random(seed).sample(range(len(groups)), len(groups))
+        return sorted(rows[round(share * len(rows)) :]), sorted(rows[: round(share * len(rows))])
+    names = sorted(set(groups))
+    if shuffle:
+        random.Random(seed).shuffle(names)
+    chosen = set(names[: round(share * len(names))])
+    return [i for i, g in enumerate(groups) if g not in chosen], [i for i, g in enumerate(groups) if g in chosen]
+
+
+def mend(row, names=None, dumps=json.dumps, join="\n", keep=False, in_place=False, answered=True):
+    names = {"customer": "user", "agent": "assistant"} if names is None else names
+    new = []
+    for message in row["messages"]:
+        message = message if in_place else dict(message)
+        message["role"] = names.get(message["role"], message["role"])
+        if not isinstance(message["content"], str):
+            message["content"] = dumps(message["content"])
+        if join is not None and new and new[-1]["role"] == message["role"]:
+            new[-1]["content"] += join + message["content"]
+        else:
+            new.append(message)
+    if answered and new[-1]["role"] != "assistant":
+        return None
+    return {**row, "messages": new} if keep else {"messages": new}
+
+
+LAB_03 = {
+    "check_find_same": [
+        (lambda texts: equal_pairs(texts, key=str), "after normalise"),
+        (lambda texts: equal_pairs(texts, swap=True), "earlier row first"),
+        (lambda texts: equal_pairs(texts, chain=True), "both later ones belong to the first"),
+        (lambda texts: [pair[1] for pair in equal_pairs(texts)], "return pairs of row numbers"),
+        (lambda texts: [*equal_pairs(texts), (1, 4)], "one inside the other is not enough"),
+        (lambda texts: None, "returns nothing"),
+        (equal_pairs, None),
+    ],
+    "check_overlap": [
+        (lambda one, two: len(one & two), "divide it by"),
+        (lambda one, two: len(one & two) / len(one), "one text only"),
+        (lambda one, two: 2 * len(one & two) / (len(one) + len(two)), "count once below the line"),
+        (lambda one, two: len(one & two) / len(one | two), "do not divide by zero"),
+        (lambda one, two: one & two, "return one number"),
+        (jaccard, None),
+    ],
+    "check_near_copies": [
+        (lambda texts, line: later_copies(texts, line, both=True), "the first of its kind is no copy"),
+        (lambda texts, line: later_copies(texts, line, split=str), "without punctuation"),
+        (lambda texts, line: later_copies(texts, 1.0), "above the line of 0.8"),
+        (lambda texts, line: later_copies(texts, 0.3), "far below the line"),
+        (lambda texts, line: later_copies(texts, line, strict=True), "exactly the line counts"),
+        (lambda texts, line: [texts[j] for j in later_copies(texts, line)], "row numbers, not texts"),
+        (lambda texts, line: None, "returns nothing"),
+        (later_copies, None),
+    ],
+    "check_copies": [
+        (([], export_rows()), "lower the line"),
+        ((list(range(0, 1200, 40)), export_rows()), "misses more than one copy in five"),
+        ((list(range(1200)), export_rows()), "raise the line"),
+        ((later_copies([row["text"] for row in export_rows()[:300]], 0.5), export_rows()[:300]), None),
+    ],
+    "check_leaks": [
+        (lambda train, judges, line: leaking_rows(train, judges, line, most=1.0), "an equal message leaks as well"),
+        (lambda train, judges, line: leaking_rows(train, judges, line, strict=True), "exactly the line: it leaks"),
+        (lambda train, judges, line: leaking_rows(train, judges, line, inside=True), "copies, not leaks"),
+        (lambda train, judges, line: [train[i] for i in leaking_rows(train, judges, line)], "row numbers of the training rows"),
+        (lambda train, judges, line: list(range(len(train))), "no judging row resembles"),
+        (lambda train, judges, line: None, "returns nothing"),
+        (leaking_rows, None),
+    ],
+    "check_grouped_split": [
+        (lambda groups, share, seed: split_of_groups(groups, share, seed, by_row=True), "draw groups, not rows"),
+        (lambda groups, share, seed: split_of_groups(groups, share, seed, shuffle=False), "another seed must give another split"),
+        (lambda groups, share, seed: split_of_groups(groups, share, None), "same seed must give the same split"),
+        (lambda groups, share, seed: split_of_groups(groups, share, seed)[::-1], "the parts are swapped"),
+        (lambda groups, share, seed: split_of_groups(groups, 0.4, seed), "about the asked share"),
+        (lambda groups, share, seed: split_of_groups(groups, share, seed)[0], "return two lists"),
+        (lambda groups, share, seed: (list(range(290)), list(range(280, 300))), "exactly one of the two parts"),
+        (split_of_groups, None),
+    ],
+    "check_fix_row": [
+        (lambda row: mend(row, keep=True), "keep messages only"),
+        (lambda row: mend(row, names={}), "customer becomes user"),
+        (lambda row: mend(row, dumps=lambda value: value), "must become text: json.dumps"),
+        (lambda row: mend(row, dumps=str), "single quotes"),
+        (lambda row: mend(row, join=None), "one speaker in a row become one"),
+        (lambda row: mend(row, join=" "), "line break between"),
+        (lambda row: mend(row, answered=False), "without an answer has nothing to learn"),
+        (lambda row: mend(row, in_place=True), "changes the row that it is given"),
+        (lambda row: None, "returns None"),
+        (mend, None),
+    ],
+}
+
+
+ITEMS, DAYS = ["honey", "soap"], ["monday", "friday"]  # of lab 10's shop
+ORDER = "{n} {item} for {day}", "on {day}: {n} of your {item}", "{item}, {n}, {day}, thanks", "hello! {day} please, {n} {item}"
+
+
+def order_note(rng, wordings=ORDER, items=ITEMS, quantity=int, reply="We pack {n} {item} for {day}.", key="answer"):
+    slots = dict(n=rng.randint(1, 9), item=rng.choice(items), day=rng.choice(DAYS))
+    answer = {"item": slots["item"], "quantity": quantity(slots["n"]), "day": slots["day"], "reply": reply.format(**slots)}
+    return {"note": rng.choice(wordings).format(**slots), key: answer}
+
+
+def order_of(row):
+    return tuple(row["answer"][name] for name in ("item", "quantity", "day"))
+
+
+def split_by_order(rows, share, seed, swap=False):
+    orders = sorted({order_of(row) for row in rows})
+    random.Random(seed).shuffle(orders)
+    out = set(orders[: round(share * len(orders))])
+    parts = [row for row in rows if order_of(row) not in out], [row for row in rows if order_of(row) in out]
+    return parts[::-1] if swap else parts
+
+
+def split_rows(rows, share, seed):
+    random.Random(seed).shuffle(rows)
+    return rows[round(share * len(rows)) :], rows[: round(share * len(rows))]
+
+
+def order_chat(row, content=json.dumps, system="Answer as JSON.", user=lambda row: row["note"], roles=("system", "user", "assistant")):
+    return [{"role": role, "content": text} for role, text in zip(roles, (system, user(row), content(row["answer"])), strict=False)]
+
+
+def read_order(
+    text, n_fits=lambda n: type(n) is int and 1 <= n <= 9, fields=frozenset({"item", "quantity", "day", "reply"}), caught=ValueError
+):
+    try:
+        found = json.loads(text)
+    except caught:
+        return None
+    if not isinstance(found, dict) or not fields <= set(found) or (fields and set(found) != fields):
+        return None
+    return found if found.get("item") in ITEMS and found.get("day") in DAYS and n_fits(found.get("quantity")) else None
+
+
+def shop_voice(reply, first=r"We\b", most=12, last=True):
+    return {
+        "we": bool(re.match(first, reply)) and not re.search(r"\b(I|me|my)\b", reply),
+        "calm": "!" not in reply,
+        "short": len(reply.split()) <= most,
+        "one_sentence": len(re.findall(r"[.!?]", reply)) == 1 and (not last or reply[-1] in ".!?"),
+    }
+
+
+def fastest(systems, bar, strict=False):
+    good = [name for name, found in systems.items() if found["low"] > bar or (not strict and found["low"] == bar)]
+    return min(good, key=lambda name: systems[name]["seconds"], default=None)
+
+
+def tuned_to(*losses):
+    run = Run()
+    run.model, run.validation_loss = None, list(enumerate(losses, 1))
+    return run
+
+
+LAB_10 = {
+    "check_make_note": [
+        ((lambda rng: "3 honey for friday", ITEMS, DAYS), "dict with the keys note and answer"),
+        ((lambda rng: order_note(random), ITEMS, DAYS), "not with the random module"),
+        ((lambda rng: order_note(rng, quantity=str), ITEMS, DAYS), "whole number from 1 to 9"),
+        ((lambda rng: order_note(rng, ["{item} for {day}"] * 4), ITEMS, DAYS), "does not say its quantity"),
+        ((lambda rng: order_note(rng, ORDER[:2]), ITEMS, DAYS), "only 2 ways"),
+        ((lambda rng: order_note(rng, items=ITEMS[:1]), ITEMS, DAYS), "never \\['soap'\\]"),
+        ((lambda rng: order_note(rng, reply="We pack it."), ITEMS, DAYS), "reply should name"),
+        ((order_note, ITEMS, DAYS), None),
+    ],
+    "check_split": [
+        (split_rows, "stand in both lists"),
+        (lambda rows, share, seed: split_by_order(rows, share, seed)[0], "two lists"),
+        (lambda rows, share, seed: split_by_order(rows[:150], share, seed), "exactly one list"),
+        (lambda rows, share, seed: split_by_order(rows, share, seed, swap=True), "held-out list comes second"),
+        (lambda rows, share, seed: split_by_order(rows, share, None), "same seed"),
+        (lambda rows, share, seed: split_by_order(rows, share, 0), "another seed, another split"),
+        (split_by_order, None),
+    ],
+    "check_to_chat": [
+        (lambda row: order_chat(row, content=str), "no JSON"),
+        (lambda row: order_chat(row, roles=("user", "assistant")), "system, user and assistant"),
+        (lambda row: order_chat(row, user=str), "the note and nothing else"),
+        (lambda row: order_chat(row, system="Answer. " + json.dumps(row["answer"])), "gives this order away"),
+        (lambda row: order_chat(row, content=lambda answer: json.dumps({"item": answer["item"]})), "the whole answer"),
+        (lambda row: json.dumps(row), "list of messages"),
+        (order_chat, None),
+    ],
+    "check_learnable": [
+        (lambda prompt, answer, end: (prompt + answer, [-100] * len(prompt) + answer), "never learns to stop"),
+        (lambda prompt, answer, end: (prompt + answer + [end], prompt + answer + [end]), "every token carries loss"),
+        (lambda prompt, answer, end: (prompt + answer + [end], [-100] * len(prompt) + answer + [-100]), "end token carries no loss"),
+        (lambda prompt, answer, end: (prompt + answer + [end], answer + [end]), "one label per token"),
+        (lambda prompt, answer, end: (prompt + answer + [end], [-100] * 2 + answer + [end, end]), "prompt's labels"),
+        (lambda prompt, answer, end: (prompt + answer + [end], [-100] * 3 + [22, 2, 2]), "shift by one"),
+        (lambda prompt, answer, end: prompt + answer + [end], "two lists"),
+        (lambda prompt, answer, end: (prompt + answer + [end], [-100] * len(prompt) + answer + [end]), None),
+    ],
+    "check_read_answer": [
+        ((lambda text: read_order(text, lambda n: n in range(1, 10)), ITEMS, DAYS), "true as quantity"),
+        ((lambda text: read_order(text, fields=frozenset()), ITEMS, DAYS), "a field too many"),
+        ((lambda text: read_order(text, caught=KeyError), ITEMS, DAYS), "text around the JSON should give None, but raised"),
+        ((lambda text: read_order(text[text.find("{") :]), ITEMS, DAYS), "text around the JSON should give None, got"),
+        ((lambda text: read_order(text, lambda n: str(n) in "123456789"), ITEMS, DAYS), "a quantity in words"),
+        ((lambda text: None, ITEMS, DAYS), "return it as a dict"),
+        ((read_order, ITEMS, DAYS), None),
+    ],
+    "check_voice": [
+        (lambda reply: shop_voice(reply, first="We"), "Weather.* breaks the rule 'we'"),
+        (lambda reply: shop_voice(reply, most=30), "breaks the rule 'short'"),
+        (lambda reply: shop_voice(reply) | {"one_sentence": reply[-1] in ".!?"}, "even nothing|breaks the rule 'one_sentence'"),
+        (lambda reply: all(shop_voice(reply).values()), "dict of rule"),
+        (lambda reply: {"we": True}, "the rules are"),
+        (shop_voice, None),
+    ],
+    "check_run": [
+        ((None, 2.0), "return what fine_tune_chat returns"),
+        ((tuned_to(2.5, 2.1), 2.0), "nothing was learned"),
+        ((tuned_to(math.nan), 2.0), "lower the learning rate"),
+        ((tuned_to(1.0, 1.2), 2.0), None),
+    ],
+    "check_cheapest": [
+        (lambda systems, bar: min(systems, key=lambda name: systems[name]["seconds"]), "misses the bar"),
+        (lambda systems, bar: max(systems, key=lambda name: systems[name]["low"]), "c is the best"),
+        (lambda systems, bar: fastest(systems, bar, strict=True), "equals the bar"),
+        (lambda systems, bar: fastest(systems, bar) or "a", "return None"),
+        (lambda systems, bar: systems[fastest(systems, bar)], "the system's name"),
+        (fastest, None),
+    ],
+}
+
+ANSWERS = {"lab_03": LAB_03, "lab_09": LAB_09, "lab_10": LAB_10, "lab_11": LAB_11, "lab_12": LAB_12, "lab_14": LAB_14}
 CASES = [(lab, check, answer, words) for lab, checks in ANSWERS.items() for check, rows in checks.items() for answer, words in rows]
 
 
