@@ -766,7 +766,7 @@ LAB_10 = {
         (lambda prompt, answer, end: (prompt + answer, [-100] * len(prompt) + answer), "never learns to stop"),
         (lambda prompt, answer, end: (prompt + answer + [end], prompt + answer + [end]), "every token carries loss"),
         (lambda prompt, answer, end: (prompt + answer + [end], [-100] * len(prompt) + answer + [-100]), "end token carries no loss"),
-        (lambda prompt, answer, end: (prompt + answer + [end], answer + [end]), "one label per token"),
+        (lambda prompt, answer, end: (prompt + answer + [end], [*answer, end]), "one label per token"),
         (lambda prompt, answer, end: (prompt + answer + [end], [-100] * 2 + answer + [end, end]), "prompt's labels"),
         (lambda prompt, answer, end: (prompt + answer + [end], [-100] * 3 + [22, 2, 2]), "shift by one"),
         (lambda prompt, answer, end: prompt + answer + [end], "two lists"),
