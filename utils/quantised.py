@@ -83,7 +83,11 @@ def load_quantised(model_id, kind):
     chosen = settings[kind] and BitsAndBytesConfig(**settings[kind])
     options = dict(quantization_config=chosen, device_map="cpu") if chosen else {}
     with models.quiet_transformers(), quiet_bitsandbytes():
-        return AutoModelForCausalLM.from_pretrained(models.locate(model_id), dtype=torch.float32, **options).eval()
+        network = AutoModelForCausalLM.from_pretrained(models.locate(model_id), dtype=torch.float32, **options).eval()
+    for weight in network.parameters() if chosen else ():
+        if weight.dtype == torch.float32:  # a copy of its own: a view would keep the whole float32 file in memory
+            weight.data = weight.data.clone()
+    return network
 
 
 @contextlib.contextmanager
