@@ -18,7 +18,7 @@ from utils.stats import (
     score_interval,
 )
 
-LEAST_GAIN = 0.02  # the smallest gain worth looking for, where two systems do not differ at all
+LEAST_GAIN = 0.02  # the smallest gain that most desks would pay for
 
 
 @dataclass
@@ -134,16 +134,14 @@ class Comparison:
         )
 
     def needed(self):
-        """How many items a difference like this one would need, in words."""
-        gain, disagreement = abs(self.difference.estimate), (self.only_a + self.only_b) / self.a.n
-        if gain == 0:
-            gain, disagreement = LEAST_GAIN, max(disagreement, LEAST_GAIN)
-        try:
-            n = f"about {round_up(needed_n(gain, disagreement)):,}"
-        except ValueError:  # a difference so small that no test set shows it
-            n = "more than a hundred thousand"
-        seen = mcnemar_power(self.a.n, gain, disagreement)
-        size = f"a true difference of {100 * gain:.1f} points"
+        """How many items the smallest gain worth having would need, where two systems disagree as often as these; in words.
+
+        The gain that was seen is not used: a power worked out from it only repeats the p-value (Hoenig & Heisey 2001).
+        """
+        disagreement = max((self.only_a + self.only_b) / self.a.n, LEAST_GAIN)
+        n = f"about {round_up(needed_n(LEAST_GAIN, disagreement)):,}"
+        seen = mcnemar_power(self.a.n, LEAST_GAIN, disagreement)
+        size = f"a true gain of {100 * LEAST_GAIN:.0f} points"
         return f"{size} shows on {n} items in 4 tests of 5, on these {self.a.n} in {seen:.0%} of tests"
 
     def table(self):

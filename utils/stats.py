@@ -4,6 +4,7 @@ Two kinds of chance are kept apart. *Which items were drawn* for the test: boots
 *How training went* (seed, order, sample): interval_over_seeds. Neither interval covers the other's chance.
 """
 
+import functools
 import warnings
 from dataclasses import dataclass
 
@@ -129,14 +130,18 @@ def mcnemar(right_a, right_b):
     Only items on which they disagree count; under the null each such item is a fair coin toss
     (McNemar 1947; exact form: two-sided binomial test). Returns (only a right, only b right, p).
     """
-    from scipy.stats import binomtest
-
     right_a, right_b = np.asarray(right_a, bool), np.asarray(right_b, bool)
     check_same_length(right_a, right_b)
     only_a, only_b = int(np.sum(right_a & ~right_b)), int(np.sum(right_b & ~right_a))
-    if only_a + only_b == 0:
-        return only_a, only_b, 1.0
-    return only_a, only_b, float(binomtest(only_b, only_a + only_b).pvalue)
+    return only_a, only_b, fair_coin(min(only_a, only_b), only_a + only_b)
+
+
+@functools.lru_cache(10_000)
+def fair_coin(heads, tosses):
+    """Two-sided exact p-value of so many heads in so many tosses; remembered, since simulations ask for thousands."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(heads, tosses).pvalue) if tosses else 1.0
 
 
 def holm(p_values):
