@@ -41,7 +41,7 @@ lab: setup  ## set up if needed, then open the course in JupyterLab
 	@$(PY) -m jupyter lab --config=jupyter/lab_config.py $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
 test: setup  ## set up if needed, then run all tests (half an hour on two cores)
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadgroup
 
 run: setup  ## run one notebook without a browser: make run NB=09, or NB=09 QUICK=1
 	@test -n "$(NB)" || { echo "which notebook? make run NB=09"; exit 2; }

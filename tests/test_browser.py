@@ -19,7 +19,7 @@ CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrom
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
-pytestmark = [pytest.mark.browser, pytest.mark.notebook, pytest.mark.weights, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.notebook, pytest.mark.weights, pytest.mark.timeout(900), pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture(scope="module")

@@ -79,9 +79,7 @@ def test_a_small_difference_is_said_to_be_too_small_to_tell(second):
     data = split()
     sentence = str(compare(score(knows(data, range(30)), data, "first"), score(knows(data, second), data, "second")))
     assert sentence.startswith("second against first: ") and "too small a difference to tell on 40 items" in sentence
-    assert re.search(
-        r"a true gain of 2 points shows on about [\d,]+ items in 4 tests of 5, on these 40 in \d+% of tests", sentence
-    )
+    assert re.search(r"a true gain of 2 points shows on about [\d,]+ items in 4 tests of 5, on these 40 in \d+% of tests", sentence)
     assert "p = " in sentence and "better" not in sentence and "worse" not in sentence
 
 
