@@ -116,7 +116,13 @@ def test_reference_results_are_those_of_the_lessons_configuration(name):
 SAMPLED = {  # one run of each file, cheap enough to be computed again
     "E01": {"system": "TF-IDF", "n": 400},
     "E06": {"start": "TF-IDF", "n": 500},
+    "E05": {"n": 200, "share": 0.4, "wrong": "left in"},
+    "E15": {"n": 10},
     "E19": {"pair": "same recipe twice", "n": 50},
+    "E21": {"how": "copies", "share": 0.3},
+    "E28": {"trained": "all", "rank": 8, "lr": 0.002},
+    "E29": {"kind": "int8", "n": 24},
+    "E36": {"left_out": "nothing"},
 }
 
 
@@ -126,7 +132,10 @@ def test_a_sampled_reference_run_comes_out_again(name):
     study, runs = STUDIES[name], read_results(name)[0]
     point = SAMPLED[name]
     same = runs[(runs[list(point)] == point.values()).all(axis=1)]
-    again = study.function(**point, seed=3, data=tickets(study.dataset), model_id=study.model_id)
-    for column in set(again) & set(same.select_dtypes("number")):
-        spread = 4 * same[column].std() + 1e-9
-        assert abs(again[column] - same[column].mean()) <= spread, f"{column}: outside the spread of the reference runs"
+    again = study.function(**point, seed=0, data=tickets(study.dataset), model_id=study.model_id)
+    compared = set(again) & set(same.select_dtypes("number"))
+    assert compared
+    for column in compared:
+        values = same[column]  # one run has no spread: another machine's rounding moves it by less than a hundredth
+        spread = 4 * values.std() + 1e-9 if len(values) > 1 else 0.01 * abs(values.mean())
+        assert abs(again[column] - values.mean()) <= spread, f"{column}: outside the spread of the reference runs"
