@@ -99,7 +99,7 @@ def prefer(
         learning_rate=lr,
         warmup_steps=0.1,  # a share: the first tenth of the steps
         per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=8 if device() == "cpu" else 32,
+        per_device_eval_batch_size=4 if device() == "cpu" else 32,
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         optim="adamw_torch_fused",
