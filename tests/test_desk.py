@@ -2,7 +2,18 @@
 
 import json
 
-from utils.desk import FORM_LETTER, TICKET_FIELDS, Template, named_product, read_triage, reply_messages, takes_up, voice_in_words
+from utils.desk import (
+    FORM_LETTER,
+    PILOT,
+    TICKET_FIELDS,
+    Template,
+    desk_data,
+    named_product,
+    read_triage,
+    reply_messages,
+    takes_up,
+    voice_in_words,
+)
 from utils.voice import RULES, broken_rules
 
 
@@ -32,3 +43,11 @@ def test_the_form_letter_keeps_every_rule_and_takes_up_nothing():
     assert broken_rules(FORM_LETTER) == []
     ticket = "my jacket leaks at the shoulder"
     assert not takes_up(FORM_LETTER, ticket) and takes_up("We are sorry that your jacket leaks.", ticket)
+
+
+def test_the_pilot_has_six_intents_in_its_tickets_and_in_its_rules():
+    rows = desk_data("triage", TICKET_FIELDS, told=True, intents=PILOT)
+    assert {row["intent"] for split in rows.values() for row in split} == set(PILOT)
+    rules = rows["test"][0]["messages"][0]["content"]
+    assert all(intent in rules for intent in PILOT) and "price_match" not in rules
+    assert len(desk_data("triage", TICKET_FIELDS)["test"]) > 2 * len(rows["test"])

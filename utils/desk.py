@@ -19,26 +19,28 @@ from utils.voice import RULES
 
 FIELDS = ("intent", "priority", "product", "needs_human")  # what replies.jsonl knows of a ticket
 TICKET_FIELDS = FIELDS[:3]  # what all tickets know
+# A first version that routes one matter to each of six desks: warehouse, support, payments, workshop, data, safety.
+PILOT = ("order_status", "product_advice", "payment_problem", "repair_or_parts", "account_access", "safety_concern")
 TRIAGE_TASK = "You sort messages to Fernhill's support desk. Answer with the triage as JSON only."
 REPLY_TASK = "You are Fernhill's support desk. Answer the customer in the house voice."
 
 
 @functools.cache
-def allowed(fields=FIELDS):
-    """Field to the values that it may have, in the order of the JSON."""
-    values = {"intent": INTENTS, "priority": PRIORITIES, "product": [None, *catalogue()], "needs_human": [False, True]}
+def allowed(fields=FIELDS, intents=None):
+    """Field to the values that it may have, in the order of the JSON; intents: a tuple of them, None for all."""
+    values = {"intent": list(intents or INTENTS), "priority": PRIORITIES, "product": [None, *catalogue()], "needs_human": [False, True]}
     return {name: values[name] for name in fields}
 
 
-def triage_rules(fields=FIELDS):
+def triage_rules(fields=FIELDS, intents=None):
     """The task in words: every field with its allowed values, for a model that was not tuned."""
-    lines = [f'- "{name}": one of {", ".join(json.dumps(value) for value in values)}' for name, values in allowed(fields).items()]
+    lines = [f'- "{name}": one of {", ".join(json.dumps(value) for value in values)}' for name, values in allowed(fields, intents).items()]
     return "\n".join([TRIAGE_TASK, f"The JSON has exactly {len(lines)} fields:", *lines])
 
 
-def triage_messages(ticket, told=False, fields=FIELDS):
+def triage_messages(ticket, told=False, fields=FIELDS, intents=None):
     """The chat that asks for a ticket's triage; told=True states fields and values, False only names the task."""
-    return zero_shot(triage_rules(fields) if told else TRIAGE_TASK, ticket)
+    return zero_shot(triage_rules(fields, intents) if told else TRIAGE_TASK, ticket)
 
 
 def triage_answer(row, fields=FIELDS):
@@ -123,10 +125,11 @@ def takes_up(reply, ticket):
 # ---- data --------------------------------------------------------------------------------------
 
 
-def desk_data(job="triage", fields=FIELDS, told=False):
+def desk_data(job="triage", fields=FIELDS, told=False, intents=None):
     """A DatasetDict of chats (column messages, beside all others) with train, validation and test.
 
     job: "triage" or "reply". Rows are those of replies.jsonl; with fields=TICKET_FIELDS all tickets.
+    intents: only tickets with one of these, such as PILOT; None takes all.
     Splits are those of load("fernhill-tickets"), so no lesson trains on another one's test tickets.
     """
     if job not in ("triage", "reply"):
@@ -135,11 +138,11 @@ def desk_data(job="triage", fields=FIELDS, told=False):
     replies = {row["ticket"]: row for row in rows_of("replies.jsonl")}
     splits = {}
     for name, split in tickets.items():
-        rows = [dict(row) for row in split]
+        rows = [dict(row) for row in split if not intents or row["intent"] in intents]
         if job == "reply" or "needs_human" in fields:
             rows = [{**replies[row["id"]], "text": row["text"], "intent": row["intent"]} for row in rows if row["id"] in replies]
         for row in rows:
-            ask = triage_messages(row["text"], told, fields) if job == "triage" else reply_messages(row["text"])
+            ask = triage_messages(row["text"], told, fields, intents) if job == "triage" else reply_messages(row["text"])
             answer = triage_answer(row, fields) if job == "triage" else row["reply"]
             row["messages"] = [*ask, {"role": "assistant", "content": answer}]
         splits[name] = rows
