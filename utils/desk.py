@@ -34,7 +34,8 @@ def allowed(fields=FIELDS, intents=None):
 
 def triage_rules(fields=FIELDS, intents=None):
     """The task in words: every field with its allowed values, for a model that was not tuned."""
-    lines = [f'- "{name}": one of {", ".join(json.dumps(value) for value in values)}' for name, values in allowed(fields, intents).items()]
+    values = allowed(tuple(fields), tuple(intents or ()))
+    lines = [f'- "{name}": one of {", ".join(json.dumps(value) for value in listed)}' for name, listed in values.items()]
     return "\n".join([TRIAGE_TASK, f"The JSON has exactly {len(lines)} fields:", *lines])
 
 
