@@ -29,6 +29,7 @@ def cells(path, kind="code"):
 
 @pytest.mark.notebook
 @pytest.mark.weights
+@pytest.mark.timeout(1500)  # a slow machine, one thread
 @pytest.mark.parametrize("path", LESSONS + SOLUTIONS, ids=name_of)
 def test_it_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.setenv("FTM_LEDGER", str(tmp_path / "ledger.jsonl"))
