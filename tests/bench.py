@@ -108,7 +108,8 @@ def prediction(data, rounds):
     small = data.__class__(train=data["train"].select(range(240)), validation=data["validation"].select(range(60)))
     classifier = fine_tune("minilm", small, epochs=1, batch_size=BATCH_SIZE).classifier
     classifier.tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    plain = pipeline("text-classification", model=classifier.network, tokenizer=classifier.tokenizer, device=device())
+    with models.quiet_transformers():  # else it lists all networks that it knows, ours not among them
+        plain = pipeline("text-classification", model=classifier.network, tokenizer=classifier.tokenizer, device=device())
     texts, rates, same = list(data["test"]["text"]), {"pipeline": [], "ours": []}, []
     for _ in range(rounds):
         started = time.perf_counter()
