@@ -10,7 +10,7 @@ from utils.runtime import ROOT
 
 FLOORS = [
     ["runtime"],  # the ground: where we run
-    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live", "format_rules", "planted", "attention"],
+    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live", "format_rules", "planted", "attention", "passages"],
     ["data", "models", "plots", "baselines", "conversion"],
     [
         "adapters",
@@ -27,7 +27,7 @@ FLOORS = [
         "lora",
         "formats",
     ],
-    ["train", "desk", "language_models", "quantised", "journal", "curation", "prompt_costs"],
+    ["train", "desk", "language_models", "quantised", "journal", "curation", "prompt_costs", "retrieval"],
     ["proof", "fewshot", "sft", "constrained", "feedback", "pairs"],
     ["quality", "preferences", "studies"],
     ["widgets", "quizzes", "split_sizes", "checks"],
@@ -89,7 +89,9 @@ def fresh(code):
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("module", ["plots", "stats", "data", "evaluate", "baselines", "labs", "claims", "experiments", "prompts", "desk"])
+@pytest.mark.parametrize(
+    "module", ["plots", "stats", "data", "evaluate", "baselines", "labs", "claims", "experiments", "prompts", "desk", "retrieval"]
+)
 def test_a_light_module_does_not_load_torch(module):
     assert fresh(f"import sys, utils.{module}; print('torch' in sys.modules)") == "False\n"
 
