@@ -89,3 +89,12 @@ def test_progress_has_a_row_per_lesson(own_files):
 def test_the_quizzes_of_the_course_can_be_asked(path, monkeypatch):
     monkeypatch.setattr(quizzes, "quiz_file", lambda lesson: path)
     assert 4 <= len(load_quiz(path.stem)) <= 6
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data" / "quizzes").glob("*.json")), ids=lambda path: path.stem)
+def test_neither_place_nor_length_gives_an_answer_away(path):
+    questions = [question["options"] for question in json.loads(path.read_text(encoding="utf-8"))]
+    places = [next(i for i, choice in enumerate(options) if choice["right"]) for options in questions]
+    longest = sum(max(options, key=lambda choice: len(choice["text"]))["right"] for options in questions)
+    assert max(map(places.count, places)) < len(places)
+    assert longest <= 0.75 * len(questions), f"the longest option is the right one in {longest} of {len(questions)} questions"
