@@ -14,7 +14,7 @@ import torch
 
 from utils.feedback import NotYet
 from utils.runtime import ROOT
-from utils.stats import mcnemar_power
+from utils.stats import mcnemar_power, needed_n
 
 LABS = sorted((ROOT / "utils" / "checks").glob("lab_*.py"))
 
@@ -805,7 +805,171 @@ LAB_10 = {
     ],
 }
 
-ANSWERS = {"lab_03": LAB_03, "lab_09": LAB_09, "lab_10": LAB_10, "lab_11": LAB_11, "lab_12": LAB_12, "lab_14": LAB_14}
+HEADLINES = [  # lab 04
+    {"text": text, "label": label}
+    for label, texts in {
+        "negative": ["Acme warns of a loss", "Bolt warns again", "Fraud at Corex, bank says"],
+        "neutral": ["Dax names a chair", "Meeting of Elm on Friday", "Figures of Fern unchanged"],
+        "positive": ["Record profit at Gorse", "Hazel wins a large order", "Record sales at Iris"],
+    }.items()
+    for text in texts
+]
+
+
+def sign_rules(text, fall_back="neutral", lower=True, words=("warn", "fraud", "record", "win")):
+    text = text.lower() if lower else text
+    return "negative" if any(w in text for w in words[:2]) else "positive" if any(w in text for w in words[2:]) else fall_back
+
+
+def folded(make, texts, labels, folds, learn=lambda i, fold, folds: i % folds != fold, aligned=True, ordered=True, parts=None):
+    answers, late = [None] * len(texts), []
+    for fold in range(parts or folds):
+        rows = [i for i in range(len(texts)) if learn(i, fold, folds)]
+        judge = [i for i in range(len(texts)) if i % folds == fold]
+        known = [labels[i] for i in rows] if aligned else labels[: len(rows)]
+        given = make([texts[i] for i in rows], known).predict([texts[i] for i in judge])
+        late += given
+        for i, answer in zip(judge, given, strict=True):
+            answers[i] = answer
+    return answers if ordered else late
+
+
+def nearest_vote(known, labels, vector, k, cosine=True, weighed=True, sign=-1):
+    likeness = known @ vector
+    if cosine:
+        likeness = likeness / (np.linalg.norm(known, axis=1) * np.linalg.norm(vector))
+    votes = Counter()
+    for i in np.argsort(sign * likeness)[:k]:
+        votes[labels[i]] += likeness[i] if weighed else 1
+    return max(votes, key=votes.get)
+
+
+def shots(rows, per_label, headline, blocks=False, leave_out=True, refill=True, said=str, system="Sort it.", last=None):
+    names = sorted({row["label"] for row in rows})
+    groups = {n: [r["text"] for r in rows if r["label"] == n and not (leave_out and refill and r["text"] == headline)] for n in names}
+    pairs = [(groups[n][i], n) for i in range(per_label) for n in names]
+    pairs = [pair for pair in pairs if not (leave_out and pair[0] == headline)]
+    pairs = sorted(pairs, key=lambda pair: pair[1]) if blocks else pairs
+    chat = [{"role": "system", "content": system}]
+    for text, label in pairs:
+        chat += [{"role": "user", "content": text}, {"role": "assistant", "content": said(label)}]
+    return [*chat, {"role": "user", "content": last or headline}]
+
+
+NAMES = ["bad", "fair", "good"]
+
+
+def level(nats, names, axis=0, sign=1, pick="argmax"):
+    return [names[i] for i in getattr(sign * (nats - nats.mean(axis, keepdims=True)), pick)(1)]
+
+
+def level_in_place(nats, names):
+    nats -= nats.mean(0)
+    return [names[i] for i in nats.argmax(1)]
+
+
+def undominated(systems, beats):
+    return [n for n, one in systems.items() if not any(beats(other, one) for m, other in systems.items() if m != n)]
+
+
+LAB_04 = {
+    "check_majority_score": [
+        (lambda read, judge: 0.3, "three numbers"),
+        (lambda read, judge: (3.0, 1.0, 6.0), "between 0 and 1"),
+        (lambda read, judge: (0.6, *wilson_by_hand([True] * 6 + [False] * 4)), "commonest that was read"),
+        (lambda read, judge: (2 / 3, 0.2, 0.9), "among those that were read"),
+        (lambda read, judge: (0.5, 0.2, 0.9), "read most often"),
+        (lambda read, judge: (0.3, 0.6, 0.1), "lower end"),
+        (lambda read, judge: (0.3, *wald(np.array([True] * 3 + [False] * 7))), "not that of 3 right"),
+        (lambda read, judge: (0.3, 0.1078, 0.6032), None),
+    ],
+    "check_rules": [
+        ((lambda text: sign_rules(text, fall_back=None), HEADLINES), "no answer"),
+        ((lambda text: sign_rules(text, fall_back="unknown"), HEADLINES), "you also say"),
+        ((lambda text: sign_rules(text) if text else None, HEADLINES), "even an empty one"),
+        ((lambda text: sign_rules(text, lower=False), HEADLINES), "text.lower"),
+        ((lambda text: sign_rules(text, words=("warn", "fraud", "xyz", "xyz")), HEADLINES), "never say positive"),
+        ((lambda text: sign_rules(text, words=("meeting", "names", "chair", "unchanged")), HEADLINES), "no better than"),
+        (
+            (lambda text: {r["text"].lower(): r["label"] for r in HEADLINES}.get(text.lower(), "neutral"), HEADLINES),
+            "not for whole headlines",
+        ),
+        ((sign_rules, HEADLINES), None),
+    ],
+    "check_cross_validate": [
+        (lambda make, texts, labels, folds: None, "returns nothing"),
+        (lambda *given: folded(*given)[:20], "need 23 answers"),
+        (lambda *given: folded(*given, parts=3), "have no answer"),
+        (lambda make, texts, labels, folds: labels, "never called"),
+        (lambda make, texts, labels, folds: [make(texts, labels) for _ in range(folds)] and labels, "never asked"),
+        (lambda *given: folded(*given, aligned=False), "do not belong together"),
+        (lambda *given: folded(*given, learn=lambda i, fold, folds: True), "learned from"),
+        (lambda *given: folded(*given, learn=lambda i, fold, folds: i % folds == (fold + 1) % folds), "turn it round"),
+        (lambda *given: folded(*given, learn=lambda i, fold, folds: i % folds != fold and i > 2), "all texts that it is not asked"),
+        (lambda make, texts, labels, folds: folded(make, texts, labels, len(texts)), "need 4 systems"),
+        (lambda *given: folded(*given, ordered=False), "order of the texts"),
+        (folded, None),
+    ],
+    "check_vote": [
+        (lambda known, labels, vector, k: None, "returns nothing"),
+        (lambda known, labels, vector, k: 0, "return a label"),
+        (lambda *given: nearest_vote(*given, cosine=False), "long vector"),
+        (lambda *given: nearest_vote(*given, sign=1), "long vector|least similar"),
+        (lambda known, labels, vector, k: nearest_vote(known, labels, vector, 1), "of the three nearest"),
+        (lambda known, labels, vector, k: nearest_vote(known, labels, vector, 3 if len(known) > 3 else k), "k = 1"),
+        (lambda *given: nearest_vote(*given, weighed=False), "do not count heads"),
+        (nearest_vote, None),
+    ],
+    "check_few_shot_chat": [
+        ((lambda *given: shots(*given)[-1]["content"], "Sort it.", NAMES), "list of messages"),
+        ((lambda *given: shots(*given, system="Hello."), "Sort it.", NAMES), "content TASK"),
+        ((lambda *given: [*shots(*given), {"role": "assistant", "content": "bad"}], "Sort it.", NAMES), "for the model to give"),
+        ((lambda *given: shots(*given, last="Sort this: What now?"), "Sort it.", NAMES), "nothing else"),
+        ((lambda *given: [*shots(*given)[::2], shots(*given)[-1]], "Sort it.", NAMES), "two turns"),
+        ((lambda *given: shots(*given, said=lambda label: "bad"), "Sort it.", NAMES), "not its headline's"),
+        ((lambda rows, n, headline: shots(rows, 1, headline), "Sort it.", NAMES), "two examples of each"),
+        ((lambda *given: shots(*given, blocks=True), "Sort it.", NAMES), "come in blocks"),
+        ((lambda *given: shots(*given, leave_out=False), "Sort it.", NAMES), "that is a leak"),
+        ((lambda *given: shots(*given, refill=False), "Sort it.", NAMES), "take the next one"),
+        ((shots, "Sort it.", NAMES), None),
+    ],
+    "check_without_lean": [
+        (lambda nats, names: None, "returns nothing"),
+        (level_in_place, "make new ones"),
+        (lambda nats, names: level(nats, names)[:2], "three answers"),
+        (lambda nats, names: (nats - nats.mean(0)).argmax(1), "not column numbers"),
+        (lambda nats, names: level(nats, names, axis=1), "likes best"),
+        (lambda nats, names: [names[i] for i in nats.argmin(1)], "lowest score"),
+        (lambda nats, names: level(nats, names, sign=-1), "mean\\(0\\)"),
+        (level, None),
+    ],
+    "check_not_dominated": [
+        (lambda systems: None, "returns nothing"),
+        (list, "'beaten'"),
+        (lambda systems: [min(systems, key=lambda n: systems[n][1])], "most accurate"),
+        (lambda systems: [max(systems, key=lambda n: systems[n][0])], "fastest"),
+        (lambda systems: undominated(systems, lambda a, b: a[0] > b[0] and a[1] < b[1]), "as accurate and slower"),
+        (lambda systems: undominated(systems, lambda a, b: a[0] >= b[0] and a[1] < b[1]), "as fast and less accurate"),
+        (lambda systems: undominated(systems, lambda a, b: a[0] >= b[0] and a[1] <= b[1]), "do not dominate each other"),
+        (lambda systems: undominated(systems, lambda a, b: a[0] >= b[0] and a[1] <= b[1] and a != b), None),
+    ],
+    "check_plan": [
+        (lambda cost, items, value, disagreement: 0.06, "return two numbers"),
+        (lambda cost, items, value, disagreement: (cost / items, 100), "worth is missing"),
+        (lambda cost, items, value, disagreement: (100 * cost / items / value, 100), "not in points"),
+        (lambda cost, items, value, disagreement: (items * value / cost, 100), "turn it round"),
+        (lambda cost, items, value, disagreement: (0.5, 100), "that is the cost of 600"),
+        (lambda cost, items, value, disagreement: (cost / items / value, 100), "not needed_n"),
+        (lambda cost, items, value, disagreement: (gain := cost / items / value, needed_n(gain, disagreement)), "needed_n refuses"),
+        (
+            lambda cost, items, value, disagreement: (gain := min(cost / items / value, disagreement), needed_n(gain, disagreement)),
+            "in its place",
+        ),
+        (lambda cost, items, value, disagreement: (gain := cost / items / value, needed_n(gain, max(gain, disagreement))), None),
+    ],
+}
+
+ANSWERS = {"lab_03": LAB_03, "lab_04": LAB_04, "lab_09": LAB_09, "lab_10": LAB_10, "lab_11": LAB_11, "lab_12": LAB_12, "lab_14": LAB_14}
 CASES = [(lab, check, answer, words) for lab, checks in ANSWERS.items() for check, rows in checks.items() for answer, words in rows]
 
 
