@@ -187,8 +187,11 @@ def listed(items):
 # ---- how hard they are -------------------------------------------------------------------------
 
 
-def difficulty(train=False):
-    """How hard the labelled sets are: a list of Gate. With train=True, also what takes the base models and minutes."""
+def difficulty(train=False, **settings):
+    """How hard the labelled sets are: a list of Gate. With train=True, also what takes the base models and minutes.
+
+    Settings go to `fine_tune`.
+    """
     from utils.baselines import Tfidf
     from utils.evaluate import compare, score
 
@@ -209,7 +212,7 @@ def difficulty(train=False):
         gates.append(
             Gate(file, "untuned encoder, label names", found, "at least 15 points below TF-IDF", names.accuracy.estimate <= share - 0.15)
         )
-        tuned = score(fine_tune("minilm", data, mode="full").classifier, data["test"], "tuned")
+        tuned = score(fine_tune("minilm", data, mode="full", **settings).classifier, data["test"], "tuned")
         against = compare(tfidf, tuned)
         gain = tuned.accuracy.estimate - share
         found = f"{tuned.accuracy}, {100 * gain:+.1f} points, p = {against.p:.2g}"
