@@ -11,7 +11,7 @@ from utils.runtime import ROOT
 FLOORS = [
     ["runtime"],  # the ground: where we run
     ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live", "format_rules", "planted", "attention", "passages"],
-    ["data", "models", "plots", "baselines", "conversion"],
+    ["data", "models", "plots", "baselines", "conversion", "costs"],
     [
         "adapters",
         "classifiers",
@@ -26,11 +26,12 @@ FLOORS = [
         "prompts",
         "lora",
         "formats",
+        "decide",
     ],
-    ["train", "desk", "language_models", "quantised", "journal", "curation", "prompt_costs", "retrieval"],
+    ["train", "desk", "language_models", "quantised", "journal", "curation", "prompt_costs", "retrieval", "memo", "portfolio"],
     ["proof", "fewshot", "sft", "constrained", "feedback", "pairs"],
     ["quality", "preferences", "studies"],
-    ["widgets", "quizzes", "split_sizes", "checks"],
+    ["widgets", "quizzes", "split_sizes", "decision_board", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 MODULES = [path.relative_to(ROOT / "utils").with_suffix("").as_posix() for path in sorted((ROOT / "utils").rglob("*.py"))]
@@ -90,7 +91,8 @@ def fresh(code):
 
 
 @pytest.mark.parametrize(
-    "module", ["plots", "stats", "data", "evaluate", "baselines", "labs", "claims", "experiments", "prompts", "desk", "retrieval"]
+    "module",
+    ["plots", "stats", "data", "evaluate", "baselines", "labs", "claims", "experiments", "prompts", "desk", "retrieval", "costs", "decide"],
 )
 def test_a_light_module_does_not_load_torch(module):
     assert fresh(f"import sys, utils.{module}; print('torch' in sys.modules)") == "False\n"

@@ -246,6 +246,24 @@ def plot_frontier(points, xlabel, ylabel="test accuracy", ax=None):
     return describe(ax, f"{ylabel} against {xlabel}: {rows}. On the frontier: {', '.join(edge)}.")
 
 
+def plot_tornado(rows, base, xlabel, most=8, ax=None):
+    """Bars from the result at a dial's low end to that at its high end, widest first; rows: [(name, at low, at high)], base: all likely."""
+    rows = rows[:most]
+    if ax is None:
+        ax = figure(7.0, 1.1 + 0.38 * len(rows))[1]
+    for row, (_, *at) in enumerate(rows):
+        for value, (color, _, marker), label in zip(at, SERIES, ("at its low end", "at its high end"), strict=False):
+            ax.barh(row, value - base, left=base, color=color, alpha=0.55, label=None if row else label)
+            ax.plot(value, row, marker, color=color, markersize=6)
+    ax.axvline(base, color=BLACK, linewidth=1)
+    ax.axvline(0, color=BLACK, linestyle=":", linewidth=1.2)
+    finish_rows(ax, [name for name, *_ in rows], xlabel)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.legend(fontsize=10)
+    said = "; ".join(f"{name} {low:,.0f} to {high:,.0f}" for name, low, high in rows)
+    return describe(ax, f"{xlabel}, one dial moved at a time from its low to its high end: {said}. All likely: {base:,.0f}.")
+
+
 def plot_counts(counts, xlabel, ax=None):
     """Horizontal bars, longest first; counts maps a name to a number."""
     names = sorted(counts, key=counts.get)
