@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from utils.checks import lab_08
 from utils.feedback import NotYet
 from utils.runtime import ROOT
 from utils.stats import mcnemar_power, needed_n
@@ -969,7 +970,183 @@ LAB_04 = {
     ],
 }
 
-ANSWERS = {"lab_03": LAB_03, "lab_04": LAB_04, "lab_09": LAB_09, "lab_10": LAB_10, "lab_11": LAB_11, "lab_12": LAB_12, "lab_14": LAB_14}
+
+def npv(once, flow, months, discount, first=1, per_year=12):
+    return flow * sum((1 + discount) ** (-month / per_year) for month in range(first, months + first)) - once
+
+
+def net_interval_of(brief, n, seed, ends=(0.025, 0.975), rng=None):
+    rng = rng or np.random.default_rng(seed)
+    drawn = {name: rng.triangular(*brief[name], n) for name in ("gain", "worth", "once", "monthly")}
+    values = npv(drawn["once"], brief["requests"] * drawn["gain"] * drawn["worth"] - drawn["monthly"], 24, 0.1)
+    return (*np.quantile(values, [ends[0], 0.5, ends[1]]), (values > 0).mean())
+
+
+def votes_of_brief(brief, ignore=()):
+    cast = {"expertise": "tune" if brief["expertise"] else "skip", "production": "tune" if brief["production"] else "skip"}
+    cast["examples"] = "tune" if brief["examples"] >= 500 else "prompt first"
+    low, _, high, _ = net_interval_of(brief, 20_000, 0)
+    cast["worth"] = "tune" if low > 0 else "skip" if high < 0 else "measure first"
+    cast["updates"] = "retrieve" if brief["updates"] else "tune"
+    return [{"question": name, "verdict": "tune" if name in ignore else vote} for name, vote in cast.items()]
+
+
+def strongest(cast):
+    word = min((vote["verdict"] for vote in cast), key=lab_08.ORDER.index)
+    return word, [vote["question"] for vote in cast if vote["verdict"] == word]
+
+
+def decide_brief(brief, ignore=(), everything=False, point=False):
+    word, reasons = strongest(votes_of_brief(brief, ignore))
+    net = net_interval_of(brief, 20_000, 0)[:3]
+    reasons = lab_08.QUESTIONS if everything else reasons
+    return {"verdict": word, "reasons": reasons, "net": (net[1],) * 3 if point else net}
+
+
+def turning_of(brief, tried=("expertise", "production", "updates", "examples")):
+    now, turned = decide_brief(brief)["verdict"], []
+    for name in tried:
+        other = (499 if brief["examples"] >= 500 else 500) if name == "examples" else not brief[name]
+        turned += [name] if decide_brief({**brief, name: other})["verdict"] != now else []
+    return turned
+
+
+def spoil(brief):
+    brief["updates"] = not brief["updates"]
+    return turning_of(brief)
+
+
+def memos_of(same=False, **wrong):
+    made = {}
+    for name, brief in lab_08.BRIEFS.items():
+        step = "The team counts errors for two weeks." if same else f"The team of {name} counts errors for two weeks."
+        made[name] = {**decide_brief(brief), "would_change": turning_of(brief), "next_step": step, **wrong}
+    return made
+
+
+def changed_briefs(name, **fields):
+    return {key: brief | (fields if key == name else {}) for key, brief in lab_08.BRIEFS.items()}
+
+
+def paid(project, price, per_hour=60, runs=True, epochs=True, million=1e6):
+    label = project["minutes"] / per_hour * project["wage"]
+    tokens = project["examples"] * project["tokens"] * (project["epochs"] if epochs else 1) * (project["runs"] if runs else 1)
+    parts = {"labels": project["examples"] * label, "evaluation": project["test_examples"] * label}
+    return parts | {"engineering": project["engineering"] * project["engineer"], "training": tokens / million * price}
+
+
+def three(before, after, relative=None, errors=None, factor=1):
+    gain = factor * (after - before)
+    return {"points": gain, "relative": gain / (relative or before), "errors removed": gain / (errors or 1 - before)}
+
+
+def asked_price(new, shared, output, prices, hits, cold=1.0, million=1e6, remembered=0):
+    per_shared = hits * prices["cached"] + (1 - hits) * prices["input"] * cold
+    per_new = prices["cached"] if remembered and hits else prices["input"]
+    return (new * per_new + shared * per_shared + output * prices["output"]) / million
+
+
+LAB_08 = {
+    "check_three_readings": [
+        (lambda before, after: after - before, "return a dict with the keys"),
+        (lambda before, after: three(before, after, factor=100), "do not multiply by 100"),
+        (lambda before, after: three(before, after, factor=-1), "the sign is turned"),
+        (lambda before, after: three(before, after, relative=after), "divides by the one before"),
+        (lambda before, after: three(before, after, errors=1 - after), "errors before are one minus"),
+        (three, None),
+    ],
+    "check_paid_once": [
+        (lambda project, price: sum(paid(project, price).values()), "return a dict with the keys"),
+        (lambda project, price: paid(project, price, per_hour=1), "divide minutes by 60"),
+        (lambda project, price: paid(project, price, runs=False), "every run until one is kept"),
+        (lambda project, price: paid(project, price, epochs=False), "multiply by it"),
+        (lambda project, price: paid(project, price, million=1), "for a million tokens"),
+        (lambda project, price: paid(project, price) | {"evaluation": 200.0}, "nothing is labelled where no example judges"),
+        (paid, None),
+    ],
+    "check_request_cost": [
+        (lambda *arguments: None, "return one number"),
+        (lambda *arguments: asked_price(*arguments, million=1), "divide by 1e6"),
+        (lambda *arguments: asked_price(*arguments, remembered=1), "new tokens are never remembered"),
+        (lambda *arguments: asked_price(*arguments, cold=0), "shared tokens are free"),
+        (lambda new, shared, output, prices, hits: asked_price(new, shared, output, prices, round(hits)), "expect \\$0.00180"),
+        (asked_price, None),
+    ],
+    "check_net_present_value": [
+        (lambda once, flow, months, discount: flow * months - once, "discount is not used"),
+        (lambda once, flow, months, discount: flow * months / (1 + discount) ** (months / 12) - once, "each month has its own"),
+        (lambda once, flow, months, discount: npv(once, flow, months, discount, first=0), "months are 1 to 12"),
+        (lambda once, flow, months, discount: npv(once, flow, months, discount, per_year=1), "exponent m / 12"),
+        (lambda once, flow, months, discount: npv(float(np.max(once)), flow, months, discount), "work for arrays"),
+        (lambda once, flow, months, discount: npv(once, flow, months, discount) + 2 * once, "make \\$20"),
+        (npv, None),
+    ],
+    "check_net_interval": [
+        (lambda brief, n, seed: net_interval_of(brief, n, seed)[:3], "4 numbers, got 3"),
+        (lambda brief, n, seed: net_interval_of(brief, n, seed, ends=(0.05, 0.95)), "middle 90 %"),
+        (lambda brief, n, seed: net_interval_of(brief, n, seed, ends=(0, 1)), "smallest and the largest"),
+        (lambda brief, n, seed: net_interval_of(brief, n, seed, rng=np.random.default_rng()), "same seed"),
+        (lambda brief, n, seed: net_interval_of(brief, n, 5), "another seed"),
+        (lambda brief, n, seed: net_interval_of(brief | {"monthly": (0, 0.1, 1)}, n, seed), "its own triangle"),
+        (net_interval_of, None),
+    ],
+    "check_verdict": [
+        (lambda cast: strongest(cast)[0], "return two values"),
+        (lambda cast: (cast[0]["verdict"], [cast[0]["question"]]), "five votes for tune|order of the votes"),
+        (lambda cast: (Counter(v["verdict"] for v in cast).most_common(1)[0][0], lab_08.QUESTIONS), "do not count heads|voted so"),
+        (lambda cast: (strongest(cast)[0], [vote["question"] for vote in cast]), "questions that voted so"),
+        (lambda cast: (next((v["verdict"] for v in cast if v["verdict"] != "tune"), "tune"), strongest(cast)[1]), "must not matter"),
+        (strongest, None),
+    ],
+    "check_briefs": [
+        ({}, "make a dict with the keys"),
+        (changed_briefs("Outlet", gain=(4, 8, 12)), "0.05 for five points"),
+        (changed_briefs("Meadow", worth=(0.01, 0.1, 1.0)), "Meadow, worth: this does not fit"),
+        (changed_briefs("Northlight", once=12_000), "write three numbers"),
+        (changed_briefs("Northlight", production="yes"), "True or False"),
+        (changed_briefs("Outlet", updates=True), "Outlet, updates"),
+        ({name: {k: v for k, v in brief.items() if k != "monthly"} for name, brief in lab_08.BRIEFS.items()}, "'monthly' is missing"),
+        (lab_08.BRIEFS, None),
+    ],
+    "check_decide_brief": [
+        (lambda brief: decide_brief(brief)["verdict"], "return a dict"),
+        (lambda brief: decide_brief(brief, ignore=("updates",)), "expect 'retrieve'"),
+        (lambda brief: decide_brief(brief, ignore=("worth",)), "expect 'measure first'"),
+        (lambda brief: decide_brief(brief, point=True), "net should be about"),
+        (lambda brief: decide_brief(brief, everything=True), "the reasons are the questions"),
+        (lambda brief: decide_brief({**brief, "examples": brief["examples"] - 1}), "exactly 500"),
+        (decide_brief, None),
+    ],
+    "check_what_would_change": [
+        (lambda brief: None, "return a list"),
+        (spoil, "work on a copy"),
+        (lambda brief: [*turning_of(brief), "worth"], "worth is a calculation"),
+        (lambda brief: turning_of(brief, ("expertise", "production", "updates")), "would turn the verdict, too"),
+        (lambda brief: [*lab_08.QUESTIONS[:3], "updates"], "leaves the verdict as it is"),
+        (turning_of, None),
+    ],
+    "check_memos": [
+        ({}, "make a memo for each"),
+        (memos_of(same=True), "three next steps are the same"),
+        (memos_of(verdict="tune"), "does not follow from the brief"),
+        (memos_of(reasons=["worth"]), "name the questions that decided"),
+        (memos_of(net=(1, 2, 3)), "net value does not follow"),
+        (memos_of(would_change=[]), "would_change should be"),
+        (memos_of(next_step="Wait."), "five words or more"),
+        (memos_of(), None),
+    ],
+}
+
+ANSWERS = {
+    "lab_03": LAB_03,
+    "lab_04": LAB_04,
+    "lab_08": LAB_08,
+    "lab_09": LAB_09,
+    "lab_10": LAB_10,
+    "lab_11": LAB_11,
+    "lab_12": LAB_12,
+    "lab_14": LAB_14,
+}
 CASES = [(lab, check, answer, words) for lab, checks in ANSWERS.items() for check, rows in checks.items() for answer, words in rows]
 
 
