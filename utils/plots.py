@@ -233,13 +233,19 @@ def plot_frontier(points, xlabel, ylabel="test accuracy", ax=None):
         if quality.estimate > best:
             best = quality.estimate
             edge.append(name)
-    for rank, (name, (cost, quality)) in enumerate(sorted(points.items(), key=lambda item: item[1][1].estimate)):
+    for name, (cost, quality) in points.items():
         color, marker = (BLUE, "o") if name in edge else (VERMILLION, "s")
         ax.errorbar(cost, quality.estimate, yerr=arms(quality), fmt=marker, color=color, capsize=3)
-        ax.annotate(name, (cost, quality.estimate), xytext=(7, (-13, 5)[rank % 2]), textcoords="offset points", fontsize=10)
     ax.plot([points[name][0] for name in edge], [points[name][1].estimate for name in edge], "--", color=BLUE, linewidth=1)
     ax.set_xscale("log")
     ax.margins(x=0.18)
+    low, high = ax.get_ylim()
+    labels = []  # of (cost, height), in points above the axis: names of systems that cost about the same must not overlap
+    for name, (cost, quality) in sorted(points.items(), key=lambda item: item[1][1].estimate):
+        place = 225 * (quality.estimate - low) / (high - low)
+        height = max([place] + [above + 13 for beside, above in labels if 1 / 20 < beside / cost < 20 and above + 13 > place])
+        labels.append((cost, height))
+        ax.annotate(name, (cost, quality.estimate), xytext=(7, height - place - 4), textcoords="offset points", fontsize=10)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.yaxis.set_major_formatter("{x:.0%}")
     rows = "; ".join(f"{name} {cost:.3g} and {quality.estimate:.0%}" for name, (cost, quality) in points.items())
