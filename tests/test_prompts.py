@@ -142,7 +142,8 @@ def test_every_reply_s_triage_is_written_and_read_back():
     [
         dict(intent="refunds"),
         dict(priority=None),
-        dict(product="tent"),
+        dict(product=7),
+        dict(product=["tent"]),
         dict(needs_human=0),
         dict(needs_human="false"),
         dict(extra=1),
@@ -153,6 +154,12 @@ def test_a_triage_with_a_value_that_is_not_allowed_is_none(change):
     good = dict(intent="order_status", priority="low", product=None, needs_human=False)
     assert desk.read_triage(json.dumps(good)) == good
     assert desk.read_triage(json.dumps(good | change)) is None
+
+
+def test_a_product_that_the_shop_lacks_is_valid_and_wrong():
+    row = {"intent": "order_status", "priority": "low", "product": None}
+    scores = desk.score_triage([json.dumps(row | {"product": "Moon Boots"})], [row], desk.TICKET_FIELDS)
+    assert scores == {"valid": [True], "intent": [True], "priority": [True], "product": [False]}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"intent": "order_status"}', 'Sure! {"intent": "order_status"}', "[" * 5000])

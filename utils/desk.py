@@ -51,16 +51,25 @@ def triage_answer(row, fields=FIELDS):
 
 
 def read_triage(text, fields=FIELDS):
-    """A triage as a dict, or None unless the text is a JSON object with exactly these fields and allowed values."""
+    """A triage as a dict, or None unless the text is a JSON object with exactly these fields, of the right types.
+
+    Intent, priority and needs_human have one of the allowed values; a product is any text or null, since which product
+    it is, and whether the shop has it, is a question of content.
+    """
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or set(found) != set(fields):
         return None
-    # 0 == False in Python, so types are compared too
-    fits = all(any(value is v or (type(value) is type(v) and value == v) for v in allowed(fields)[name]) for name, value in found.items())
-    return found if fits else None
+    for name, value in found.items():
+        if name == "product":
+            fits = value is None or isinstance(value, str)
+        else:  # 0 == False in Python, so types are compared too
+            fits = any(type(value) is type(known) and value == known for known in allowed(fields)[name])
+        if not fits:
+            return None
+    return found
 
 
 def score_triage(texts, rows, fields=FIELDS):
