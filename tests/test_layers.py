@@ -28,7 +28,20 @@ FLOORS = [
         "formats",
         "decide",
     ],
-    ["train", "desk", "language_models", "quantised", "journal", "curation", "prompt_costs", "retrieval", "memo", "portfolio"],
+    [
+        "train",
+        "desk",
+        "language_models",
+        "quantised",
+        "journal",
+        "curation",
+        "prompt_costs",
+        "retrieval",
+        "policies",
+        "answering",
+        "memo",
+        "portfolio",
+    ],
     ["proof", "fewshot", "sft", "constrained", "feedback", "pairs"],
     ["quality", "preferences", "studies"],
     ["widgets", "quizzes", "split_sizes", "decision_board", "checks"],
@@ -92,7 +105,23 @@ def fresh(code):
 
 @pytest.mark.parametrize(
     "module",
-    ["plots", "stats", "data", "evaluate", "baselines", "labs", "claims", "experiments", "prompts", "desk", "retrieval", "costs", "decide"],
+    [
+        "plots",
+        "stats",
+        "data",
+        "evaluate",
+        "baselines",
+        "labs",
+        "claims",
+        "experiments",
+        "prompts",
+        "desk",
+        "retrieval",
+        "policies",
+        "answering",
+        "costs",
+        "decide",
+    ],
 )
 def test_a_light_module_does_not_load_torch(module):
     assert fresh(f"import sys, utils.{module}; print('torch' in sys.modules)") == "False\n"

@@ -93,10 +93,10 @@ def test_words_are_found_by_their_stem_and_in_headings(store):
 def test_hybrid_is_the_fusion_of_both_rankings(store):
     question = "cost of boots, and how to dry them"
     both = [[(p.source, p.heading) for p in store.search(question, k=50, by=by)] for by in ("vector", "words")]
-    expected = fuse(both)
-    found = store.search(question, k=50)
+    expected = fuse(both, [1, 0.25], 7)
+    found = store.search(question, k=50, weight=0.25, constant=7)
     assert {(p.source, p.heading): pytest.approx(p.score) for p in found} == expected
-    assert fuse([["a", "b"], ["b", "c"]]) == pytest.approx({"b": 1 / 62 + 1 / 61, "a": 1 / 61, "c": 1 / 62})
+    assert fuse([["a", "b"], ["b", "c"]], constant=60) == pytest.approx({"b": 1 / 62 + 1 / 61, "a": 1 / 61, "c": 1 / 62})
 
 
 def test_vector_search_finds_what_a_full_comparison_finds(tmp_path):

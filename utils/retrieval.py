@@ -23,6 +23,7 @@ from utils.passages import checked, day, split_markdown
 FORMAT = 1  # of these tables, kept in the file as user_version
 OPEN = "9999-12-31"  # the end of a version that no other has followed
 POOL = 50  # how many of each ranking take part in the fusion
+CONSTANT, WEIGHT = 5, 0.5  # of the fusion: chosen on Fernhill's validation questions, where the published 60 and 1 find less
 WAIT = 30  # seconds until a writer gives up while another one writes
 SCHEMA = """
 CREATE TABLE documents (id INTEGER PRIMARY KEY, source TEXT, since TEXT, until TEXT, checksum TEXT, UNIQUE (source, since));
@@ -57,15 +58,16 @@ def match_any(question):
     return " OR ".join(f'"{word}"' for word in dict.fromkeys(re.findall(r"\w+", question.lower())))
 
 
-def fuse(rankings, constant=60):
-    """Several rankings (lists of ids, best first) as one: {id: score}, best first; a place gives 1 / (constant + place).
+def fuse(rankings, weights=None, constant=CONSTANT):
+    """Several rankings (lists of ids, best first) as one: {id: score}, best first; a place gives weight / (constant + place).
 
-    Reciprocal-rank fusion (Cormack, Clarke and Büttcher 2009, SIGIR): it needs no common scale, only the order.
+    Reciprocal-rank fusion (Cormack, Clarke and Büttcher 2009, SIGIR): it needs no common scale, only the order. A large constant
+    makes places alike, so that whatever both rankings hold leads; a small one trusts the first places.
     """
     scores = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
         for place, item in enumerate(ranking, 1):
-            scores[item] = scores.get(item, 0.0) + 1 / (constant + place)
+            scores[item] = scores.get(item, 0.0) + weight / (constant + place)
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
 
@@ -106,7 +108,8 @@ class Store:
                         self.db.execute(line)
             made = self._format()
         except sqlite3.Error as error:
-            raise ValueError(f"{path}: cannot be used as a store ({error}); name another file, or delete this one") from None
+            remedy = "use another Python, whose SQLite has it" if "fts5" in str(error) else "name another file, or delete this one"
+            raise ValueError(f"{path}: cannot be used as a store ({error}); {remedy}") from None
         if made != FORMAT:
             raise ValueError(f"{path}: made by another version of the course (format {made}, here {FORMAT}); delete it and ingest again")
 
@@ -204,10 +207,11 @@ class Store:
         """Vectors of length 1, float32, (n, D)."""
         if not texts:
             return np.zeros((0, 0), "<f4")
-        vectors = np.asarray(self.embed(texts), "<f4")
+        vectors = np.array(self.embed(texts), "<f4")
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise ValueError(f"the encoder must return finite numbers of shape ({len(texts)}, D), it returned shape {vectors.shape}")
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        return vectors
 
     def _check_encoder(self, vectors):
         """Refuse vectors that do not compare with those in the file; returns whose these are, and whether the file knows that."""
@@ -219,10 +223,11 @@ class Store:
 
     # ---- search --------------------------------------------------------------------------------
 
-    def search(self, question, k=3, by="hybrid", on=None):
+    def search(self, question, k=3, by="hybrid", on=None, weight=WEIGHT, constant=CONSTANT):
         """The k best passages for a question, a list of Passage; fewer where the store holds fewer.
 
         by: "vector" (meaning), "words" (BM25) or "hybrid" (both, fused); on: only what is in force on this day, YYYY-MM-DD
+        weight, constant: of the fusion: how much words count where vectors count 1, and how much places differ
         """
         if not isinstance(question, str) or not question.strip():
             raise ValueError(f"a question is a text that is not empty, got {question!r}")
@@ -233,7 +238,8 @@ class Store:
         with self._transaction():
             near = {} if vector is None else self._nearest(vector, pool, on)
             words = {} if by == "vector" else self._with_words(question, pool, on)
-            scores = {"vector": near, "words": words}.get(by) or fuse([list(near), list(words)])
+            scores = {"vector": near, "words": words}.get(by)
+            scores = fuse([list(near), list(words)], [1, weight], constant) if by == "hybrid" else scores
             best = list(scores)[:k]
             if vector is not None and len(best):
                 ids, _, _, vectors = self._vectors()
