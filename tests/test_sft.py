@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from utils import attention, language_models, sft
 from utils.adapters import attach, quicken
@@ -210,6 +211,22 @@ def test_adapters_in_the_top_layer_only_leave_the_lower_one_alone(decoder, data)
     assert run.validation_loss[-1][1] < run.validation_loss[0][1]
 
 
+def test_remembered_lower_layers_change_nothing_and_are_not_computed_again(decoder, data, monkeypatch):
+    calls = {True: 0, False: 0}
+
+    def counted(self, *arguments, plain=LlamaDecoderLayer.forward, **options):
+        calls[remembers] += self.self_attn.layer_idx == 0
+        return plain(self, *arguments, **options)
+
+    monkeypatch.setattr(LlamaDecoderLayer, "forward", counted)
+    runs = {}
+    for remembers, most in ((True, 1e9), (False, 0)):
+        monkeypatch.setattr(sft, "REMEMBERED", most)
+        runs[remembers] = fine_tune_chat(decoder, data, layers=1, **{**FAST, "epochs": 3})
+    assert_same(adapter_of(runs[False]), adapter_of(runs[True]), rtol=1e-3, atol=1e-4)
+    assert calls[True] < calls[False] / 3
+
+
 def test_early_stopping_keeps_the_best_epoch(decoder, data):
     turned = as_datasets(
         train=data["train"].to_list(),
@@ -277,8 +294,8 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence_and_keeps_earlier_checkp
     real = sft.answer_loss
     seen = []
 
-    def spoiled(network, batch):
-        total, count = real(network, batch)
+    def spoiled(network, batch, frozen):
+        total, count = real(network, batch, frozen)
         seen.append(torch.is_grad_enabled())
         return (total * float("nan") if sum(seen) > 8 else total), count
 

@@ -6,9 +6,11 @@ what stands before it, so the beginning's keys and values are the same in every 
 (the idea of Hydragen, arXiv 2402.05099).
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.masking_utils import eager_mask
@@ -87,13 +89,31 @@ def pad(rows, shared=0, left=False, multiple=1, token=0):
 # ---- reading -----------------------------------------------------------------------------------
 
 
-def read_beginning(decoder, prefix):
+@contextlib.contextmanager
+def some_layers(decoder, first=0, last=None):
+    """For a while the decoder has only its layers first to last; its final norm comes after the last of all."""
+    layers, norm = decoder.layers, decoder.norm
+    decoder.layers = layers[first:last]
+    decoder.norm = norm if last is None else nn.Identity()
+    try:
+        yield
+    finally:
+        decoder.layers, decoder.norm = layers, norm
+
+
+def start(ids, lower=None):
+    """What a decoder starts from: tokens (B, T), or the vectors (B, T, hidden) that the layers below have made of them."""
+    return {"input_ids": ids} if lower is None else {"inputs_embeds": lower}
+
+
+def read_beginning(decoder, prefix, lower=None):
     """Keys and values of the tokens (1, P) that all rows begin with: one pair (1, K, P, D) per layer."""
     if prefix is None:
         return None
     P, cache = prefix.shape[1], DynamicCache()
     sees = torch.full((P, P), HIDDEN, device=prefix.device).triu(1)[None, None]
-    decoder(input_ids=prefix, attention_mask=sees, position_ids=torch.arange(P, device=prefix.device)[None], past_key_values=cache)
+    places = torch.arange(P, device=prefix.device)[None]
+    decoder(**start(prefix, lower), attention_mask=sees, position_ids=places, past_key_values=cache)
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
@@ -105,10 +125,10 @@ def causal(real):
     return torch.zeros(sees.shape, device=real.device).masked_fill(~sees, HIDDEN)[:, None]
 
 
-def read(decoder, rows, beginning=None, cache=None):
+def read(decoder, rows, beginning=None, cache=None, lower=None):
     """Final vectors (B, T, hidden) of padded rows; what the cache is given it keeps."""
     return decoder(
-        input_ids=rows.ids,
+        **start(rows.ids, lower),
         attention_mask=causal(rows.real),
         position_ids=rows.positions,
         past_key_values=cache,

@@ -8,7 +8,6 @@ measured once; where only the top layers learn, what the lower ones compute is r
 import contextlib
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from utils import attention, plots
@@ -108,16 +107,10 @@ def collate(items):
 
 
 def read(decoder, batch, first=0, last=None):
-    """Vectors (rows, T, hidden) after layers first to last of a decoder; the final norm comes after the last of all."""
-    layers, norm = decoder.layers, decoder.norm
-    decoder.layers = layers[first:last]
-    decoder.norm = norm if last is None else nn.Identity()
-    start = {"inputs_embeds": batch["lower"]} if first else {"input_ids": batch["input_ids"]}
-    try:
-        mask = attention.causal(batch["real"])
-        return decoder(**start, attention_mask=mask, position_ids=batch["positions"], use_cache=False).last_hidden_state
-    finally:
-        decoder.layers, decoder.norm = layers, norm
+    """Vectors (rows, T, hidden) after layers first to last of a decoder, from batch["lower"] where first is not the lowest."""
+    rows = attention.Rows(batch["input_ids"], batch["real"], batch["positions"], None)
+    with attention.some_layers(decoder, first, last):
+        return attention.read(decoder, rows, lower=batch["lower"] if first else None)
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 The recipe is the field's (transformers' Trainer, peft's adapters; trl.SFTTrainer is built on the same two). What is
 ours saves work without changing the result: scores over the vocabulary for answer tokens only, batches of like length,
-the beginning that all chats share read once per batch, adapters added in place.
+the beginning that all chats share read once per batch, adapters added in place; and where only the top layers learn, what
+the others compute of a chat is remembered, and not computed again.
 """
 
 import html
@@ -24,6 +25,8 @@ from utils.progress import Progress
 from utils.prompts import NO_LOSS, encode_chat
 from utils.runtime import device, fastest_dtype, peak_memory_mb, release_memory, runs_dir, set_seed
 from utils.train import BucketTrainer, MarkComplete, fingerprint, last_checkpoint
+
+REMEMBERED = 1e9  # bytes that the vectors of the frozen lower layers may take; more are computed anew each time
 
 
 @dataclass
@@ -129,13 +132,14 @@ def fine_tune_chat(
         data_collator=collate,
         callbacks=[watch, MarkComplete(mark)] + ([EarlyStoppingCallback(patience)] if patience else []),
     )
-    trainer.dtype = dtype
+    trainer.dtype, trainer.frozen = dtype, model.network.config.num_hidden_layers - layers if layers else 0
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     restore = quicken(model.network, dtype)
     started = time.perf_counter()
     try:
         with models.quiet_transformers():
+            trainer.remember_lower([*train, *validation])
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     except KeyboardInterrupt:
         watch.say("interrupted: run the same call again to go on from the last finished epoch")
@@ -179,6 +183,7 @@ def collate(items):
     """One batch of encoded chats: ids, labels, real and positions (B, T) without the beginning that all share, prefix (1, P).
 
     The last token of each prompt stays in its row: its vector predicts the answer's first token.
+    Where items have remembered vectors, so has the batch: lower (B, T, hidden) and lower_prefix (1, P, hidden).
     """
     rows, labels = ([item[name] for item in items] for name in ("input_ids", "labels"))
     first = min(next(i for i, label in enumerate(row) if label != NO_LOSS) for row in labels)
@@ -186,16 +191,26 @@ def collate(items):
     batch = attention.pad(rows, shared, multiple=4)
     wanted = attention.pad(labels, shared, multiple=4, token=NO_LOSS).ids
     prefix = torch.zeros(1, 0, dtype=torch.long) if batch.prefix is None else batch.prefix
-    return {"input_ids": batch.ids, "labels": wanted, "real": batch.real, "positions": batch.positions, "prefix": prefix}
+    collated = {"input_ids": batch.ids, "labels": wanted, "real": batch.real, "positions": batch.positions, "prefix": prefix}
+    if "lower" in items[0]:
+        own = [item["lower"][shared:] for item in items]
+        collated["lower"] = torch.stack([F.pad(vectors, (0, 0, 0, batch.ids.shape[1] - len(vectors))) for vectors in own])
+        collated["lower_prefix"] = items[0]["lower"][None, :shared]
+    return collated
 
 
-def answer_loss(network, batch):
-    """(sum of the losses in nats, number of answer tokens) of a collated batch; scores are made for answer tokens only."""
+def answer_loss(network, batch, frozen=0):
+    """(sum of the losses in nats, number of answer tokens) of a collated batch; scores are made for answer tokens only.
+
+    frozen: so many of the lowest layers are not computed where the batch has what they made.
+    """
     plain = network.get_base_model() if hasattr(network, "get_base_model") else network
+    decoder, lower = plain.get_decoder(), batch.get("lower")
     prefix = batch["prefix"] if batch["prefix"].shape[1] else None
     rows = attention.Rows(batch["input_ids"], batch["real"], batch["positions"], prefix)
-    beginning = attention.read_beginning(plain.get_decoder(), prefix)
-    hidden = attention.read(plain.get_decoder(), rows, beginning)[:, :-1]  # a vector predicts the next token
+    with attention.some_layers(decoder, first=0 if lower is None else frozen):
+        beginning = attention.read_beginning(decoder, prefix, batch.get("lower_prefix"))
+        hidden = attention.read(decoder, rows, beginning, lower=lower)[:, :-1]  # a vector predicts the next token
     labels = batch["labels"][:, 1:]
     answers = labels != NO_LOSS
     scores = plain.get_output_embeddings()(hidden[answers])  # (answer tokens, vocabulary)
@@ -206,6 +221,7 @@ class AnswerTrainer(BucketTrainer):
     """transformers' Trainer with our loss: each answer token of a step weighs the same, however the step is cut into batches."""
 
     dtype = "float32"
+    frozen = 0  # how many of the lowest layers do not learn
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -215,9 +231,25 @@ class AnswerTrainer(BucketTrainer):
     def _autocast(self):
         return torch.autocast(device(), getattr(torch, self.dtype), enabled=self.dtype != "float32")
 
+    @torch.no_grad()
+    def remember_lower(self, items):
+        """Write into each item its `lower` vectors (tokens, hidden), if they are read more than once and take little memory."""
+        network = self.model.get_base_model()
+        needed = 4 * network.config.hidden_size * sum(len(item["input_ids"]) for item in items)
+        if not self.frozen or self.args.num_train_epochs < 2 or needed > REMEMBERED:
+            return
+        items = sorted(items, key=lambda item: len(item["input_ids"]))
+        for start in range(0, len(items), self.args.eval_batch_size):
+            part = items[start : start + self.args.eval_batch_size]
+            rows = attention.pad([item["input_ids"] for item in part], multiple=4).to(device())
+            with self._autocast(), attention.some_layers(network.get_decoder(), last=self.frozen):
+                vectors = attention.read(network.get_decoder(), rows).float().cpu()
+            for item, own in zip(part, vectors, strict=True):
+                item["lower"] = own[: len(item["input_ids"])].clone()
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         with self._autocast():
-            total, count = answer_loss(model, inputs)
+            total, count = answer_loss(model, inputs, self.frozen)
         loss = total / (count if num_items_in_batch is None else num_items_in_batch)
         if not torch.isfinite(loss):
             raise ValueError(
@@ -234,7 +266,7 @@ class AnswerTrainer(BucketTrainer):
         with torch.no_grad(), self._autocast():
             for start in range(0, len(self.eval_dataset), self.args.eval_batch_size):
                 batch = collate(self.eval_dataset[start : start + self.args.eval_batch_size])
-                nats, tokens = answer_loss(self.model, self._prepare_inputs(batch))
+                nats, tokens = answer_loss(self.model, self._prepare_inputs(batch), self.frozen)
                 total, count = total + nats.item(), count + tokens
         metrics = {f"{metric_key_prefix}_loss": total / count}
         self.log(metrics)
