@@ -168,6 +168,7 @@ def main():
     a = parser.parse_args()
     data = load(a.train, test=a.test)
     data["train"] = data["train"].shuffle(seed=0).select(range(min(a.rows, len(data["train"]))))
+    data["validation"] = data["validation"].shuffle(seed=0).select(range(min(a.rows // 5, len(data["validation"]))))
     known = set(data["train"]["label"])
     data = data.filter(lambda row: row["label"] in known)
     print(f"on {device()} with {cores()} cores; ours chose {fastest_dtype()}")
