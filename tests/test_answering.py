@@ -5,8 +5,8 @@ import pytest
 
 from tests.test_retrieval import embed
 from utils.answering import REFUSAL, Answerer, learn_threshold, prompt, supports
-from utils.passages import Document
-from utils.retrieval import Passage, Store
+from utils.passages import Document, Passage
+from utils.retrieval import Store
 
 
 class Says:

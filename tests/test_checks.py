@@ -1,5 +1,6 @@
 """Each check of a lab accepts the solution (the solution notebooks run them) and explains typical wrong answers."""
 
+import functools
 import importlib
 import inspect
 import json
@@ -14,6 +15,8 @@ import torch
 
 from utils.checks import lab_08
 from utils.feedback import NotYet
+from utils.policies import MONTHS, policy_documents
+from utils.retrieval import Store
 from utils.runtime import ROOT
 from utils.stats import mcnemar_power, needed_n
 
@@ -1137,9 +1140,211 @@ LAB_08 = {
     ],
 }
 
+
+# ---- lab 06 ------------------------------------------------------------------------------------
+
+LOCKERS = [("Lockers", "A locker keeps a parcel for a week.\n\nBring the code."), ("Lockers › What you pay", "Nothing.")]
+
+
+def sections(text, keep=(), whole=True, join=" › ", drop_empty=True, paragraphs=True):
+    """Exercise 1, right or with one fault."""
+    title, found = "", []
+    for line in text.splitlines():
+        if line.startswith("## ") and whole:
+            found.append((f"{title}{join}{line[3:]}" if join else line[3:], []))
+        elif line.startswith("# "):
+            title = line[2:]
+            found.append((title, []))
+        elif not line.startswith("In force") or keep:
+            found[-1][1].append(line)
+    bodies = [(heading, "\n".join(lines).strip()) for heading, lines in found]
+    return [(h, body if paragraphs else body.split("\n\n")[0]) for h, body in bodies if body or not drop_empty]
+
+
+def begins(text, year, which=0, form="{}-{:02}-{:02}", missing=None):
+    """Exercise 2."""
+    days = re.findall(r"(?:from|until) (\d+) (\w+)", next((line for line in text.splitlines() if line.startswith("In force")), ""))
+    if not days:
+        if missing is None:
+            raise ValueError("no day")
+        return missing
+    day, month = days[min(which, len(days) - 1)]
+    return form.format(year, MONTHS.index(month) + 1, int(day))
+
+
+def word_scores(question, texts, once=set, count=None, length=True, level=True, plus=1):
+    """Exercise 3."""
+    mean, scores = sum(map(len, texts)) / len(texts), [0.0] * len(texts)
+    for word in once(question):
+        n = sum(word in text for text in texts)
+        rare = math.log(plus + (len(texts) - n + 0.5) / (n + 0.5))
+        for i, text in enumerate(texts):
+            often = min(text.count(word), count or 10**6)
+            bound = often + 1.2 * (0.25 + 0.75 * len(text) / mean if length else 1)
+            scores[i] += rare * (2.2 * often / bound if level else often)
+    return scores
+
+
+def joined(rankings, weights, constant, first=1, use_weights=True, reverse=True, scores_only=False):
+    """Exercise 4."""
+    scores = {}
+    for ranking, weight in zip(rankings, weights, strict=True):
+        for place, item in enumerate(ranking, first):
+            scores[item] = scores.get(item, 0) + (weight if use_weights else 1) / (constant + place)
+    return scores if scores_only else sorted(scores, key=scores.get, reverse=reverse)
+
+
+def valid(passages, day, begun=lambda since, day: since <= day, each=True):
+    """Exercise 5."""
+    latest = {}
+    for p in passages:
+        if begun(p["since"], day):
+            latest[p["source"]] = max(p["since"], latest.get(p["source"], ""))
+    newest = max(latest.values(), default="")
+    return [i for i, p in enumerate(passages) if p["since"] == (latest.get(p["source"]) if each else newest)]
+
+
+def swap(db, source, texts, begin=True, back=True, again=True, where=True, delete=True, commit=True):
+    """Exercise 6."""
+    if begin:
+        db.execute("BEGIN IMMEDIATE")
+    try:
+        if delete:
+            db.execute("DELETE FROM passages WHERE source = ?" if where else "DELETE FROM passages WHERE ? != ''", (source,))
+        for text in texts:
+            db.execute("INSERT INTO passages VALUES (?, ?)", (source, text))
+    except OSError:
+        if begin and back:
+            db.execute("ROLLBACK")
+        if again:
+            raise
+        return
+    if begin and commit:
+        db.execute("COMMIT")
+
+
+def pasted(db, source, texts):
+    db.execute("BEGIN")
+    for text in texts:
+        db.execute(f"INSERT INTO passages VALUES ('{source}', '{text}')")
+    db.execute("COMMIT")
+
+
+def point(similarities, known, price, above=True, paid=None):
+    """Exercise 7."""
+
+    def cost(t):
+        false = sum(s >= t and not k for s, k in zip(similarities, known, strict=True))
+        return (paid or price) * false + sum(s < t and k for s, k in zip(similarities, known, strict=True))
+
+    return min([*similarities, max(similarities) + 0.01] if above else similarities, key=cost)
+
+
+@functools.cache
+def policy_store():
+    """Fernhill's policies, to be found by their words; the vectors are all alike, so no weights are needed."""
+    store = Store(":memory:", lambda texts: np.ones((len(texts), 2)))
+    store.ingest(policy_documents())
+    return store
+
+
+def asked_by_words(question, day, k=3, least=1.0, skip=0, on=True, form=vars):
+    """Exercise 8 by words alone: refuses where the best score per word is low."""
+    found = policy_store().search(question, k=k + skip, by="words", on=day if on else None)
+    enough = found and found[0].score / len(set(question.split())) >= least
+    return [form(passage) for passage in found[skip:]] if enough else []
+
+
+LAB_06 = {
+    "check_split": [
+        (lambda text: None, "returns nothing"),
+        (lambda text: [body for _, body in sections(text)], "list of pairs"),
+        (lambda text: sections(text, keep=True), "'In force from …' is still"),
+        (lambda text: sections(text, whole=False), "a '#' is left"),
+        (lambda text: sections(text, drop_empty=False), "'Where' has no text"),
+        (lambda text: sections(text, join=""), "carry the title"),
+        (lambda text: sections(text, paragraphs=False), "lost its second"),
+        (lambda text: [(h, body + "\n") for h, body in sections(text)], "strip the empty lines"),
+        (lambda text: LOCKERS, "without '## ' sections"),
+        (sections, None),
+    ],
+    "check_first_day": [
+        (lambda text, year: None, "return the day as a text"),
+        (lambda text, year: begins(text, year, form="{}-{}-{}"), "two digits"),
+        (lambda text, year: begins(text, year, form="{}-{2:02}-{1:02}".replace("{}", "{0}")), "2026-07-01, got"),
+        (lambda text, year: begins(text, year, which=1), "the first one counts"),
+        (lambda text, year: begins(text, year, missing="2026-01-01"), "a guessed day"),
+        (lambda text, year: re.search("In force", text).group() and begins(text, year), "it raised AttributeError"),
+        (begins, None),
+    ],
+    "check_bm25": [
+        (lambda question, texts: None, "one score per text"),
+        (lambda question, texts: [-score for score in word_scores(question, texts)], "highest score"),
+        (lambda question, texts: [score + 1 for score in word_scores(question, texts)], "scores 0"),
+        (lambda question, texts: word_scores(question, texts, count=1), "counted it once"),
+        (lambda question, texts: word_scores(question, texts, length=False), "length makes no difference"),
+        (lambda question, texts: word_scores(question, texts, level=False), "must level off"),
+        (lambda question, texts: word_scores(question, texts, plus=0), "compare with the formula|keeps its weight"),
+        (lambda question, texts: word_scores(question, texts, once=list), "counts twice"),
+        (word_scores, None),
+    ],
+    "check_fuse": [
+        (lambda rankings, weights, constant: None, "returns nothing"),
+        (lambda *a: joined(*a, scores_only=True), "you return the scores"),
+        (lambda rankings, weights, constant: [x for ranking in rankings for x in ranking], "come once"),
+        (lambda rankings, weights, constant: rankings[0], "all numbers of both"),
+        (lambda *a: joined(*a, reverse=False), "worst comes first"),
+        (lambda rankings, *a: list(dict.fromkeys(x for ranking in rankings for x in ranking)), "so it should lead"),
+        (lambda *a: joined(*a, use_weights=False), "use the weights"),
+        (lambda rankings, weights, constant: joined(rankings, weights, 60), "with constant 0"),
+        (joined, None),
+    ],
+    "check_in_force": [
+        (lambda passages, day: None, "returns nothing"),
+        (lambda passages, day: [passages[i] for i in valid(passages, day)], "whole numbers"),
+        (lambda passages, day: valid(passages, day, begun=lambda since, day: since < day), "from its own day on"),
+        (lambda passages, day: [i for i, p in enumerate(passages) if p["since"] <= day], "the next one has ended it"),
+        (lambda passages, day: valid(passages, day, each=False), "of each source, not of all"),
+        (lambda passages, day: sorted({passages[i]["source"]: i for i in valid(passages, day)}.values()), "both passages"),
+        (valid, None),
+    ],
+    "check_replace": [
+        (lambda *a: swap(*a, commit=False), "say COMMIT"),
+        (lambda *a: swap(*a, where=False), "another source are gone"),
+        (lambda *a: swap(*a, delete=False), "old texts are still there"),
+        (lambda *a: swap(*a, begin=False), "half of the new version"),
+        (lambda *a: swap(*a, back=False), "still open"),
+        (lambda *a: swap(*a, again=False), "the error disappeared"),
+        (pasted, "SQLite refused a command"),
+        (swap, None),
+    ],
+    "check_cheapest_point": [
+        (lambda similarities, known, price: None, "returns nothing"),
+        (lambda similarities, known, price: [0.5], "return one number"),
+        (lambda similarities, known, price: min(similarities), "price of 3 is paid three times"),
+        (lambda similarities, known, price: point(similarities, [not k for k in known], price), "cheapest point lies|paid three"),
+        (lambda similarities, known, price: point(similarities, known, price, paid=1), "cheaper than a refusal"),
+        (lambda similarities, known, price: point(similarities, known, price, above=False), "all should be refused"),
+        (lambda similarities, known, price: point(similarities, known, price) if all(known) is False else 0.4, "none should be refused"),
+        (point, None),
+    ],
+    "check_ask": [
+        ((lambda question, day: None, True), "return a list"),
+        ((lambda question, day: asked_by_words(question, day, k=4), True), "at most three"),
+        ((lambda question, day: asked_by_words(question, day, form=lambda p: p.text), True), "dicts with source"),
+        ((lambda question, day: asked_by_words(question, day, on=False), True), "only what is in force"),
+        ((lambda question, day: [], True), "all of the first twenty"),
+        ((lambda question, day: asked_by_words(question, day, skip=5, least=0), True), "order of your rankings"),
+        ((lambda question, day: asked_by_words(question, day, least=0), True), "as often as those with one"),
+        ((lambda question, day: asked_by_words(question, day, least=1.6), True), "helps nobody"),
+        ((asked_by_words, True), None),
+    ],
+}
+
 ANSWERS = {
     "lab_03": LAB_03,
     "lab_04": LAB_04,
+    "lab_06": LAB_06,
     "lab_08": LAB_08,
     "lab_09": LAB_09,
     "lab_10": LAB_10,

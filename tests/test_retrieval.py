@@ -135,8 +135,19 @@ def test_a_long_question_of_many_words_is_searched_too(store):
     assert store.search(" ".join(f"word{i}" for i in range(3000)) + " leather", by="words")[0].source == "boots"
 
 
-def test_words_of_a_question_are_asked_for_once_each_and_quoted():
-    assert match_any("Tents, tents & OR boots?") == '"tents" OR "or" OR "boots"'
+def test_words_that_half_of_the_passages_have_are_left_out_and_nothing_else_changes(tmp_path):
+    assert match_any(["tents", "or"]) == '"tents" OR "or"' and match_any([]) == '""'
+    with Store(tmp_path / "many.sqlite", embed) as store:
+        store.ingest(Document(f"d{i}", f"# x\n\nthe {'red' if i % 3 else 'blue'} thing {i} {'rare' if i == 7 else ''}") for i in range(30))
+        assert store.search("The rare, blue thing, the", by="words", k=1)[0].source == "d7"
+        kept = store._telling("The rare, blue thing, the")
+        assert kept == ["rare", "blue"]
+        all_words = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT 11"
+        ranked = [number for (number,) in store.db.execute(all_words, (match_any(["the", "rare", "blue", "thing"]),))]
+        assert {number - 1 for number in ranked} == {int(p.source[1:]) for p in store.search("the rare blue thing", by="words", k=11)}
+        assert len(store.search("the thing", by="words", k=9)) == 9, "where all words are common they have to do"
+        store.ingest(Document(f"e{i}", "# x\n\nrare") for i in range(40))
+        assert store._telling("the rare") == ["the"], "counts are renewed when the store changes"
 
 
 def test_an_empty_store_finds_nothing(tmp_path):

@@ -23,6 +23,19 @@ class Document:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a document that was found; `until` is the first day on which it is no longer in force."""
+
+    source: str
+    heading: str
+    text: str
+    since: str
+    until: str
+    score: float  # cosine, BM25 or fused, as was asked for: more is better
+    similarity: float | None  # cosine with the question, None when only words were asked for
+
+
 def split_markdown(text, longest=200):
     """[(heading, passage)] of a Markdown text: a passage per section, or several where a section has over `longest` words.
 

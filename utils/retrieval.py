@@ -13,12 +13,11 @@ import contextlib
 import re
 import sqlite3
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from utils.passages import checked, day, split_markdown
+from utils.passages import Passage, checked, day, split_markdown
 
 FORMAT = 1  # of these tables, kept in the file as user_version
 OPEN = "9999-12-31"  # the end of a version that no other has followed
@@ -37,25 +36,12 @@ PRAGMA user_version = 1
 WAYS = ["hybrid", "vector", "words"]
 
 
-@dataclass(frozen=True)
-class Passage:
-    """A piece of a document that was found; `until` is the first day on which it is no longer in force."""
-
-    source: str
-    heading: str
-    text: str
-    since: str
-    until: str
-    score: float  # cosine, BM25 or fused, as was asked for: more is better
-    similarity: float | None  # cosine with the question, None when only words were asked for
-
-
 # ---- words and places --------------------------------------------------------------------------
 
 
-def match_any(question):
-    """A question as a query of FTS5: any of its words. All signs are left out, so no question is a syntax error."""
-    return " OR ".join(f'"{word}"' for word in dict.fromkeys(re.findall(r"\w+", question.lower())))
+def match_any(words):
+    """Words as a query of FTS5: any of them. They hold no signs, so none is a syntax error."""
+    return " OR ".join(f'"{word}"' for word in words) or '""'
 
 
 def fuse(rankings, weights=None, constant=CONSTANT):
@@ -98,6 +84,7 @@ class Store:
 
     def __init__(self, path, embed=None):
         self.path, self.embed, self._loaded = Path(path), embed or Encoder(), None
+        self._counts = None  # with _loaded, what is remembered of the file until it changes
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.db = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)  # None: transactions are begun by hand
@@ -259,14 +246,31 @@ class Store:
 
     def _with_words(self, question, pool, on):
         """{passage: BM25} of those that share words with the question, best first."""
-        valid = """AND rowid IN (SELECT passages.id FROM passages JOIN documents ON documents.id = document
-                   WHERE since <= :on AND :on < until)"""
-        query = f"SELECT rowid, -rank FROM words WHERE words MATCH :words {valid if on else ''} ORDER BY rank LIMIT :pool"
-        return dict(self.db.execute(query, dict(words=match_any(question) or '""', on=on, pool=pool)).fetchall())
+        # CROSS JOIN keeps the order of the tables: rank the words first, then look at the days, until there are enough.
+        join = "CROSS JOIN passages ON passages.id = words.rowid CROSS JOIN documents ON documents.id = document"
+        valid = (join, "AND since <= :on AND :on < until") if on else ("", "")
+        query = "SELECT words.rowid, -rank FROM words {} WHERE words MATCH :words {} ORDER BY rank LIMIT :pool".format(*valid)
+        return dict(self.db.execute(query, dict(words=match_any(self._telling(question)), on=on, pool=pool)).fetchall())
+
+    def _telling(self, question):
+        """The words of a question but those that half of the passages have: BM25 gives them no weight, and ranking them takes longest."""
+        changes = self._changes()
+        if self._counts is None or self._counts[0] != changes:
+            self._counts = changes, self.db.execute("SELECT count(*) FROM passages").fetchone()[0], {}
+        _, passages, counts = self._counts
+        words = list(dict.fromkeys(re.findall(r"\w+", question.lower())))
+        for word in words:
+            if word not in counts:
+                counts[word] = self.db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match_any([word]),)).fetchone()[0]
+        return [word for word in words if counts[word] <= passages / 2] or words
+
+    def _changes(self):
+        """How often the file has changed, as of this transaction."""
+        return self.db.execute("SELECT value FROM notes WHERE name = 'changes'").fetchone()
 
     def _vectors(self):
         """(ids, since, until, vectors (n, D)) of all passages; read from the file only when it has changed."""
-        changes = self.db.execute("SELECT value FROM notes WHERE name = 'changes'").fetchone()
+        changes = self._changes()
         if self._loaded is None or self._loaded[0] != changes:
             (n, size) = self.db.execute("SELECT count(*), ifnull(max(length(vector)), 0) FROM passages").fetchone()
             vectors, rows = np.empty((n, size // 4), "<f4"), []
