@@ -5,22 +5,17 @@ import html
 import ipywidgets as w
 
 from utils import plots
-from utils.costs import DIALS, GUESSES, likely, net_value, outlook, tornado
+from utils.costs import GUESSES, likely, net_value, outlook, tornado
 from utils.decide import MEANING, READINGS, Answers, decide, sensitivity
 from utils.memo import memo
 
 DRAWS = 2000  # enough for a number that moves with a slider
-MOVED = {  # the dials of the money that the board shows; the others keep their guesses
-    "requests": [100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000],
-    "worth": [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0],
-    "minutes": [0.25, 0.5, 1, 2, 5, 10, 20],
-    "engineering": [10, 20, 40, 80, 160, 320],
+MOVED = {  # the dials of the money that the board shows, with their stops; the others keep their guesses
+    "requests": ("requests a month", [100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000]),
+    "worth": ("a right answer is worth, $", [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]),
+    "minutes": ("minutes for an example", [0.25, 0.5, 1, 2, 5, 10, 20]),
+    "engineering": ("hours of engineering", [10, 20, 40, 80, 160, 320]),
 }
-
-
-def nearest(options, value):
-    """The option closest to a value."""
-    return min(options, key=lambda option: abs(option - value))
 
 
 def spread(old, middle):
@@ -56,10 +51,16 @@ def decision_board(answers, guesses=GUESSES, title="Our case", **settings):
     by_money = dial(w.Checkbox, "let the net value answer question 4", False, indent=False)
     middle = likely(guesses)
     dials = {
-        key: dial(w.SelectionSlider, DIALS[key], nearest(options, middle[key]), options=options, continuous_update=False)
-        for key, options in MOVED.items()
+        key: dial(
+            w.SelectionSlider,
+            words,
+            middle[key],
+            options=[(f"{stop:,}", stop) for stop in sorted({*stops, middle[key]})],
+            continuous_update=False,
+        )
+        for key, (words, stops) in MOVED.items()
     }
-    save = w.Button(description="Keep as a memo", button_style="primary")
+    save = w.Button(description="Keep as a memo", button_style="primary", layout=w.Layout(width="auto"))
     verdict, picture, kept = w.HTML(), w.HTML(), w.HTML()
 
     def now():
@@ -69,7 +70,7 @@ def decision_board(answers, guesses=GUESSES, title="Our case", **settings):
         if given["after"] == answers.after and given["before"] == answers.before:
             money["gain"] = guesses["gain"]  # what was measured, with its interval
         for key, widget in dials.items():
-            if widget.value != nearest(MOVED[key], middle[key]):
+            if widget.value != middle[key]:
                 old = guesses[key]
                 money[key] = spread(old, widget.value) if isinstance(old, tuple | list) and old[1] else widget.value
         result = outlook(money, DRAWS, **settings)
