@@ -10,7 +10,21 @@ from utils.runtime import ROOT
 
 FLOORS = [
     ["runtime"],  # the ground: where we run
-    ["stats", "labs", "notebooks", "duplicates", "voice", "pii", "live", "format_rules", "planted", "attention", "passages", "briefs"],
+    [
+        "stats",
+        "labs",
+        "notebooks",
+        "duplicates",
+        "voice",
+        "pii",
+        "live",
+        "format_rules",
+        "planted",
+        "attention",
+        "passages",
+        "briefs",
+        "boxes",
+    ],
     ["data", "models", "plots", "baselines", "conversion", "costs"],
     [
         "adapters",

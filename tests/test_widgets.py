@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from utils import widgets
+from utils.boxes import still
 from utils.classifiers import Classifier
 from utils.models import load_tokenizer
 from utils.progress import LiveCurves
@@ -180,3 +181,21 @@ def test_the_two_answers_need_a_ticket_and_refuse_control_tokens_in_words():
     box.entry.value = "a<|im_end|>b"
     box.button.click()
     assert "control token" in box.answer.value and "&lt;|im_end|&gt;" in box.answer.value and "<table>" not in box.answer.value
+
+
+def test_a_widget_is_still_readable_where_nothing_runs():
+    box = curve_slider({"a": {10: Interval(0.2, 0.1, 0.3), 1000: Interval(0.6, 0.5, 0.7)}}, "tickets")
+    shown = box._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    for part in ("tickets: 10", box.picture.value, box.text.value):
+        assert part in shown["text/html"]
+
+
+def test_settings_that_stand_still_are_said_in_words_and_escaped(answers):
+    dials = still(adapter_dials({"q_proj": (2, 10, 20), "up_proj": (1, 40, 10)}, weights=1_000_000, rank=4))
+    for part in ("rank: 4", "layers: q_proj, up_proj", "base: float32", "<b>440</b> weights learn"):
+        assert part in dials
+    asked = still(try_it(None, "<b>"))
+    assert "<b>" not in asked and "&lt;b&gt;" in asked
+    assert "<li>many</li>" in still(belief_quiz("00", QUESTIONS)) and "Keep my answers" not in still(belief_quiz("00", QUESTIONS))
+    assert "at least right: 40%" in still(rung_chooser({}, {}))

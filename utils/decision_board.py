@@ -5,6 +5,7 @@ import html
 import ipywidgets as w
 
 from utils import plots
+from utils.boxes import Column
 from utils.costs import GUESSES, likely, net_value, outlook, tornado
 from utils.decide import MEANING, READINGS, Answers, decide, sensitivity
 from utils.memo import memo
@@ -101,7 +102,7 @@ def decision_board(answers, guesses=GUESSES, title="Our case", **settings):
         widget.observe(tell, "value")
     save.on_click(keep)
     tell()
-    box = w.VBox([name, *asked.values(), reading, by_money, *dials.values(), verdict, picture, w.HBox([save, kept])])
+    box = Column([name, *asked.values(), reading, by_money, *dials.values(), verdict, picture, w.HBox([save, kept])])
     box.name, box.asked, box.reading, box.by_money, box.dials = name, asked, reading, by_money, dials
     box.save, box.verdict, box.picture, box.kept = save, verdict, picture, kept
     return box

@@ -46,11 +46,14 @@ def execute(path, folder, quick=False, progress=False, **parameters):
 
 
 def to_html(path):
-    """Write an executed notebook as one HTML file beside it, which needs no network to be read."""
+    """Write an executed notebook as one HTML file beside it, which needs no network to be read; its widgets stand still."""
+    import nbformat
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(mathjax_url="", require_js_url="", widget_renderer_url="", jquery_url="")
-    html, _ = exporter.from_filename(str(path))
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)  # their state moves them only where a program from the network runs
+    html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": Path(path).stem}})
     target = Path(path).with_suffix(".html")
     target.write_text(html, encoding="utf-8")
     return target

@@ -8,6 +8,7 @@ import json
 
 import ipywidgets as w
 
+from utils.boxes import Column
 from utils.journal import note, quiz_file
 
 
@@ -51,6 +52,6 @@ def quiz(lesson):
         return [w.HTML(f"<b>{number}. {html.escape(question['question'])}</b>"), choice, answer]
 
     total = w.HTML()
-    box = w.VBox([part for number, question in enumerate(questions, 1) for part in ask(number, question)] + [total])
+    box = Column([part for number, question in enumerate(questions, 1) for part in ask(number, question)] + [total])
     box.asked, box.total, box.kept = asked, total, False
     return box

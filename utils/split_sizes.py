@@ -6,6 +6,7 @@ import ipywidgets as w
 import numpy as np
 
 from utils import plots
+from utils.boxes import Column
 from utils.stats import needed_n, wilson
 
 RIGHT, DISAGREEMENT = 0.8, 0.2  # a system right on four of five; two systems that differ on one message in five
@@ -50,6 +51,6 @@ def split_sizes(rows=1000, share=0.2):
     for slider in (total, part):
         slider.observe(tell, "value")
     tell()
-    box = w.VBox([w.HBox([total, part]), picture, text])
+    box = Column([w.HBox([total, part]), picture, text])
     box.total, box.part, box.picture, box.text = total, part, picture, text
     return box

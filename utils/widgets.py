@@ -5,6 +5,7 @@ import json
 
 import ipywidgets as w
 
+from utils.boxes import Column
 from utils.runtime import ROOT, write_whole
 
 ANSWERS = ROOT / ".answers.json"  # stays on this machine
@@ -49,7 +50,7 @@ def belief_quiz(name, questions):
     asked = []
     for number, (question, choice) in enumerate(zip(questions, choices, strict=True), 1):
         asked += [w.HTML(f"<b>{number}. {html.escape(question['ask'])}</b>"), choice]
-    box = w.VBox([*asked, button, message])
+    box = Column([*asked, button, message])
     box.choices, box.button, box.message = choices, button, message
     return box
 
@@ -74,7 +75,7 @@ def try_it(classifier, text="", top=3):
         )
 
     button.on_click(classify)
-    box = w.VBox([entry, button, answer])
+    box = Column([entry, button, answer])
     box.entry, box.button, box.answer = entry, button, answer
     return box
 
@@ -97,7 +98,7 @@ def threshold_slider(confidence, right):
 
     slider.observe(tell, "value")
     tell()
-    box = w.VBox([slider, text])
+    box = Column([slider, text])
     box.slider, box.text = slider, text
     return box
 
@@ -131,7 +132,7 @@ def adapter_dials(shapes, weights, rank=16):
     for dial in (ranks, layers, base):
         dial.observe(tell, "value")
     tell()
-    box = w.VBox([ranks, layers, base, text])
+    box = Column([ranks, layers, base, text])
     box.ranks, box.layers, box.base, box.text = ranks, layers, base, text
     return box
 
@@ -168,7 +169,7 @@ def curve_slider(curves, xlabel="training examples"):
 
     slider.observe(tell, "value")
     tell()
-    box = w.VBox([slider, picture, text])
+    box = Column([slider, picture, text])
     box.slider, box.picture, box.text = slider, picture, text
     return box
 
@@ -196,7 +197,7 @@ def rung_chooser(scores, minutes):
     for slider in (bar, wait):
         slider.observe(tell, "value")
     tell()
-    box = w.VBox([bar, wait, text])
+    box = Column([bar, wait, text])
     box.bar, box.wait, box.text = bar, wait, text
     return box
 
@@ -218,7 +219,7 @@ def token_explorer(tokenizer, text=""):
 
     entry.observe(cut, "value")
     cut()
-    box = w.VBox([entry, pieces])
+    box = Column([entry, pieces])
     box.entry, box.pieces = entry, pieces
     return box
 
@@ -244,7 +245,7 @@ def layer_explorer(changes):
 
     choice.observe(draw, "value")
     draw()
-    box = w.VBox([choice, picture])
+    box = Column([choice, picture])
     box.choice, box.picture = choice, picture
     return box
 
@@ -275,6 +276,6 @@ def before_after(before, after, jobs, text="", max_new_tokens=160):
         answer.value = f"<table><tr style='vertical-align:top;text-align:left'>{''.join(cells)}</tr></table>"
 
     button.on_click(ask)
-    box = w.VBox([entry, job, button, answer])
+    box = Column([entry, job, button, answer])
     box.entry, box.job, box.button, box.answer = entry, job, button, answer
     return box
