@@ -1,7 +1,8 @@
-"""What a learner sees: `make lab`'s own server, a real Chromium, lessons 00 and 09 run from the menu's command."""
+"""What a learner sees: `make lab`'s own server, a real Chromium, lessons 00 and 09 run from the menu's command, each widget moved."""
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -88,8 +89,9 @@ class Lesson:
     def __init__(self, browser, server, name):
         address, token = server
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
-        self.page_errors, self.external = [], []
+        self.page_errors, self.console, self.external = [], [], []
         self.page.on("pageerror", lambda error: self.page_errors.append(str(error)[:300]))
+        self.page.on("console", lambda message: self.console.append(message.text[:300]) if message.type == "error" else None)
         self.page.on("request", lambda request: self.note(request.url, address))
         self.page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset&token={token}", timeout=120_000)
         self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").wait_for(timeout=120_000)
@@ -189,3 +191,117 @@ def test_lesson_09_runs_and_its_widgets_move(browser, server):
     lesson.page.get_by_role("button", name="Which label?").click()
     lesson.page.locator(".jp-OutputArea").get_by_text("order_status").last.wait_for(timeout=15_000)
     lesson.picture("09-try")
+
+
+TOYS = """
+import sys
+
+sys.path.insert(0, "..")
+from types import SimpleNamespace as Toy
+
+from utils.decide import Answers
+from utils.decision_board import decision_board
+from utils.quizzes import quiz
+from utils.split_sizes import split_sizes
+from utils.stats import Interval
+from utils.widgets import adapter_dials, before_after, curve_slider, layer_explorer, rung_chooser, token_explorer
+
+
+class Letters:
+    def __call__(self, text):
+        return {"input_ids": [ord(letter) for letter in text]}
+
+    def convert_ids_to_tokens(self, ids):
+        return [chr(number) for number in ids]
+
+
+def about(share):
+    return Interval(share, share - 0.05, share + 0.05)
+
+
+def scribe(name):
+    return Toy(generate=lambda chats, max_new_tokens: [f"{name}: {chat}" for chat in chats])
+"""
+WIDGETS = {  # those that the tests above leave out: a cell; then what a learner does, and the words that this brings
+    "curves": (
+        """curve_slider({"pretrained": {10: about(0.3), 1000: about(0.8)}, "random": {10: about(0.1), 1000: about(0.4)}}, "tickets")""",
+        [(lambda box: box.locator(".noUi-handle").press("End"), "With 1,000 tickets: pretrained 80%; random 40%.")],
+    ),
+    "pieces": (
+        """token_explorer(Letters(), "zip")""",
+        [(lambda box: box.locator("textarea").press_sequentially(" dd <b>"), "3 words, 10 pieces")],
+    ),
+    "layers": (
+        """layer_explorer({"full": {"query": 0.1, "key": 0.2}, "head": {"query": 0.0, "key": 0.0}})""",
+        [(lambda box: box.get_by_role("button", name="head").click(), "")],
+    ),
+    "sizes": ("split_sizes()", [(lambda box: box.locator(".noUi-handle").first.press("Home"), "20 messages judge, 80 remain")]),
+    "rungs": (
+        """rung_chooser({"rules": Toy(accuracy=about(0.5), latency=(1, 2)), "tuned": Toy(accuracy=about(0.8), latency=(20, 30))},
+             {"rules": 60, "tuned": 90})""",
+        [
+            (lambda box: box.locator(".noUi-handle").first.press("End"), "No rung meets both"),
+            (lambda box: box.locator(".noUi-handle").first.press("Home"), "rules: 50.0%"),
+            (lambda box: box.locator(".noUi-handle").last.press("Home"), "Others that meet both: none"),
+        ],
+    ),
+    "board": (
+        "decision_board(Answers(expertise=True, examples=800, production=True, before=0.5, after=0.75, updates=False))",
+        [
+            (lambda box: box.get_by_label("answers follow facts that change").check(), "retrieve: "),
+            (lambda box: box.get_by_label("answers follow facts that change").uncheck(), "tune: "),
+            (lambda box: box.locator(".noUi-handle").nth(2).press("End"), "pays in 100%"),
+            (lambda box: box.get_by_role("button", name="Keep as a memo").click(), "our-case.html"),
+        ],
+    ),
+    "both": (
+        """before_after(scribe("base"), scribe("tuned"), {"triage": lambda text: f"label {text}", "reply": lambda text: text}, "where?")""",
+        [
+            (lambda box: box.get_by_role("button", name="Ask both").click(), "tuned: label where?"),
+            (lambda box: box.locator("textarea").press_sequentially(" dd <b>"), ""),
+            (lambda box: box.get_by_role("button", name="reply").click(), ""),
+            (lambda box: box.get_by_role("button", name="Ask both").click(), "tuned: where? dd <b>"),
+        ],
+    ),
+    "dials": (
+        """adapter_dials({"q_proj": (2, 100, 200), "up_proj": (1, 400, 100)}, weights=1_000_000)""",
+        [
+            (lambda box: box.locator(".noUi-handle").press("Home"), "1,100 weights learn"),
+            (lambda box: box.get_by_role("option", name="q_proj").click(), "600 weights learn"),
+            (lambda box: box.get_by_role("button", name="4-bit").click(), "base 4 MB"),
+        ],
+    ),
+    "quiz": ("""quiz("01")""", [(lambda box: box.locator("input").first.check(), re.compile("Right|Not quite"))]),
+}
+
+
+@pytest.fixture(scope="module")
+def toys(browser, server, course):
+    """A notebook with a cell for each widget, open and run."""
+    import nbformat
+
+    sources = {"toys": TOYS} | {name: source for name, (source, _) in WIDGETS.items()}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=name) for name, source in sources.items()])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, course / "notebooks" / "toys.ipynb")
+    lesson = Lesson(browser, server, "toys")
+    lesson.assert_clean(lesson.run_all(300))
+    return lesson
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_each_widget_answers_mouse_and_keyboard(name, toys):
+    from playwright.sync_api import expect
+
+    show_cell(toys, name)
+    box = toys.page.locator(".jp-Cell.jp-mod-active .jp-OutputArea-output")
+    picture = box.locator("img")
+    pictured = [image.get_attribute("src") for image in picture.all()]
+    for move, words in WIDGETS[name][1]:
+        move(box)
+        expect(box).to_contain_text(words, timeout=60_000)
+    for before in pictured:
+        expect(picture).not_to_have_attribute("src", before, timeout=60_000)
+    toys.picture(f"widget-{name}")
+    toys.assert_clean(toys.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.toJSON()"))
+    assert toys.console == []
