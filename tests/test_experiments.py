@@ -117,6 +117,7 @@ SAMPLED = {  # one run of each file, cheap enough to be computed again
     "E01": {"system": "TF-IDF", "n": 400},
     "E06": {"start": "TF-IDF", "n": 500},
     "E05": {"n": 200, "share": 0.4, "wrong": "left in"},
+    "E15": {"n": 10},
     "E19": {"pair": "same recipe twice", "n": 50},
     "E21": {"how": "copies", "share": 0.3},
     "E28": {"trained": "all", "rank": 8, "lr": 0.002},

@@ -14,15 +14,17 @@ import numpy as np
 import torch
 
 from utils.baselines import Tfidf
-from utils.classifiers import Classifier, FrozenHead
+from utils.classifiers import Classifier, FrozenHead, frozen_vectors
 from utils.curation import flattered, label_noise, narrow_sample
 from utils.data import load, sample
+from utils.desk import PILOT, TICKET_FIELDS, desk_data, score_triage, triage_messages
 from utils.experiments import configurations, fingerprint, read_results, sweep, write_results
 from utils.language_models import LanguageModel
 from utils.lora import add_lora, linear_layers
 from utils.models import checksum, freeze, load_tokenizer, random_twin
 from utils.quantised import BITS, BLOCK, load_quantised, quiet_bitsandbytes, round_layers
 from utils.runtime import ROOT, cores, runs_dir, set_seed
+from utils.sft import fine_tune_chat
 from utils.stats import accuracy, interval_over_seeds, macro_f1, mcnemar
 from utils.train import LengthBuckets, collate, encode, fine_tune
 from utils.trainable import start_head
@@ -158,6 +160,28 @@ def few_bits(kind, n, seed, data, model_id):
 NOISE = [(0.0, "left in"), (0.1, "left in"), (0.2, "left in"), (0.2, "removed"), (0.4, "left in"), (0.4, "removed")]  # of E05
 
 
+PASSES, SHORT, JUDGED = {10: 16, 25: 8, 50: 5, 100: 3}, 160, 50  # of E15: passes, letters of a training ticket, held-out tickets
+
+
+def form_learned(n, seed, data, model_id):
+    """E15: a language model tuned on n short tickets; shares of held-out tickets with valid triage JSON and with each field right.
+
+    The job is the desk's pilot, six intents. Few tickets are read more often: all sizes learn for 160 to 300 readings.
+    Each seed draws its own held-out tickets, short ones as well.
+    """
+    short = {split: [i for i, text in enumerate(data[split]["text"]) if len(text) <= SHORT] for split in ("train", "validation")}
+    draw = np.random.default_rng(seed)
+    split = {
+        "train": data["train"].select(draw.permutation(short["train"])[:n]),
+        "validation": data["validation"].select(short["validation"][:8]),  # choose which pass is kept, and judge nothing
+    }
+    judged = data["validation"].select(draw.permutation(short["validation"][8:])[:JUDGED])
+    run = fine_tune_chat(model_id, data.__class__(split), epochs=PASSES[n], batch_size=4, layers=12, patience=None, seed=seed)
+    answers = run.model.generate([triage_messages(text) for text in judged["text"]], max_new_tokens=32)
+    scores = score_triage(answers, list(judged), TICKET_FIELDS)
+    return {**{name: float(np.mean(marks)) for name, marks in scores.items()}, "judged": JUDGED}
+
+
 @dataclass(frozen=True)
 class Study:
     """One experiment: its question, the function that computes one run, grid and seeds, and a small grid for a quick look."""
@@ -176,6 +200,8 @@ class Study:
         grid = grid or (self.quick if quick else self.grid)
         seeds = range(2 if quick else self.seeds) if seeds is None else seeds
         data = data or tickets(self.dataset)
+        if workers > 1 and self.function is learning_curve:  # else each process reads the same texts
+            frozen_vectors(self.model_id, [*data["train"]["text"], *data["test"]["text"]])
         return sweep(self.function, grid, seeds, self.name, workers, data=data, model_id=self.model_id)
 
     def about(self):
@@ -191,7 +217,9 @@ class Study:
 
 @functools.cache
 def tickets(dataset):
-    """A data set in its usual three splits; "general-text" has its topic as label."""
+    """A data set in its usual three splits; "general-text" has its topic as label, "triage-pilot" holds the desk's chats."""
+    if dataset == "triage-pilot":
+        return desk_data("triage", TICKET_FIELDS, intents=PILOT)
     return load(ROOT / "data" / "general_text.jsonl", label="topic") if dataset == "general-text" else load(dataset)
 
 
@@ -221,6 +249,16 @@ STUDIES = {
             {"start": ["TF-IDF", "pretrained", "random"], "n": [100, 500, 1000]},
             4,
             {"start": ["TF-IDF", "pretrained", "random"], "n": [100]},
+        ),
+        Study(
+            "E15",
+            "How many examples does a language model need until its answers have the right form, and until they are right?",
+            form_learned,
+            {"n": list(PASSES)},
+            2,
+            {"n": [10]},
+            dataset="triage-pilot",
+            model_id="smollm2",
         ),
         Study(
             "E19",
