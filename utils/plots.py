@@ -76,7 +76,7 @@ def image_of(fig, alt=None):
     width = round(96 * fig.get_size_inches()[0])
     plt.close(fig)
     encoded = base64.b64encode(picture.getvalue()).decode()
-    return f'<img width="{width}" alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">', alt
+    return f'<img width="{width}" style="max-width:100%" alt="{html.escape(alt)}" src="data:image/png;base64,{encoded}">', alt
 
 
 def show(fig, alt=None, display_id=None, update=False):
