@@ -133,9 +133,11 @@ def test_a_sampled_reference_run_comes_out_again(name):
     point = SAMPLED[name]
     same = runs[(runs[list(point)] == point.values()).all(axis=1)]
     again = study.function(**point, seed=0, data=tickets(study.dataset), model_id=study.model_id)
-    compared = set(again) & set(same.select_dtypes("number"))
+    compared = (set(again) & set(same.select_dtypes("number"))) - {"judged"}
     assert compared
     for column in compared:
         values = same[column]  # one run has no spread: another machine's rounding moves it by less than a hundredth
         spread = 4 * values.std() + 1e-9 if len(values) > 1 else 0.01 * abs(values.mean())
+        if "judged" in same:  # shares of few answers: their own luck is wider than two runs can show
+            spread = max(spread, 3 * (values.mean() * (1 - values.mean()) / same["judged"].iloc[0]) ** 0.5)
         assert abs(again[column] - values.mean()) <= spread, f"{column}: outside the spread of the reference runs"
