@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 from transformers.masking_utils import eager_mask
@@ -84,6 +85,11 @@ def pad(rows, shared=0, left=False, multiple=1, token=0):
         real[i, place] = True
     positions = (real.cumsum(1) - 1).clamp(min=0) + shared
     return Rows(ids, real, positions, torch.tensor(rows[0][:shared])[None] if shared else None)
+
+
+def pad_vectors(rows, width):
+    """Rows of vectors (T, hidden) of different lengths as one tensor (B, width, hidden), with zeros behind."""
+    return torch.stack([F.pad(row, (0, 0, 0, width - len(row))) for row in rows])
 
 
 # ---- reading -----------------------------------------------------------------------------------

@@ -2,8 +2,12 @@
 
 import numpy as np
 
-ORDER = ["retrieve", "skip", "prompt first", "measure first", "tune"]
-QUESTIONS = ["expertise", "examples", "production", "worth", "updates"]
+from utils.costs import annuity
+from utils.decide import PRECEDENCE, Answers, decide
+from utils.decide import QUESTIONS as ASKED
+from utils.stats import Interval
+
+ORDER, QUESTIONS = list(PRECEDENCE), list(ASKED)
 BRIEFS = {
     "Northlight": {
         "expertise": True,
@@ -56,27 +60,16 @@ def net_draws(brief, n=40_000, seed=7):
     """Net values of a brief over 24 months at a discount of 10 % a year, drawn from its triangles."""
     rng = np.random.default_rng(seed)
     drawn = {name: rng.triangular(*brief[name], n) for name in ("gain", "worth", "once", "monthly")}
-    months = sum(1.1 ** (-month / 12) for month in range(1, 25))
-    return (brief["requests"] * drawn["gain"] * drawn["worth"] - drawn["monthly"]) * months - drawn["once"]
-
-
-def votes_of(brief):
-    """The five votes of a brief, by the lab's rules."""
-    low, high = np.quantile(net_draws(brief), [0.025, 0.975])
-    return {
-        "expertise": "tune" if brief["expertise"] else "skip",
-        "examples": "tune" if brief["examples"] >= 500 else "prompt first",
-        "production": "tune" if brief["production"] else "skip",
-        "worth": "tune" if low > 0 else "skip" if high < 0 else "measure first",
-        "updates": "retrieve" if brief["updates"] else "tune",
-    }
+    each_month = brief["requests"] * drawn["gain"] * drawn["worth"] - drawn["monthly"]
+    return each_month * annuity(24, 0.1) - drawn["once"]
 
 
 def settled(brief):
-    """(verdict, questions that decided) of a brief."""
-    cast = votes_of(brief)
-    verdict = min(cast.values(), key=ORDER.index)
-    return verdict, {name for name, vote in cast.items() if vote == verdict}
+    """(verdict, questions that decided) of a brief, by the lab's rules: the money, not the improvement, answers what it is worth."""
+    low, middle, high = np.quantile(net_draws(brief), [0.025, 0.5, 0.975])
+    known = {name: brief[name] for name in ("expertise", "examples", "production", "updates")}
+    decision = decide(Answers(**known, before=0, after=0, net=Interval(middle, low, high)))
+    return decision.verdict, {vote.question for vote in decision.reasons}
 
 
 def turning(brief):

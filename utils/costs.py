@@ -125,9 +125,14 @@ def training(project, service="ori-10b", table=None):
     return project["examples"] * project["tokens"] * project["epochs"] * price(service, "train", table) / 1e6
 
 
+def one_label(project):
+    """Dollars for finding, labelling and checking one example."""
+    return project["minutes"] / 60 * project["wage"]
+
+
 def once(project, service="ori-10b", table=None):
     """What is paid before the first request, in dollars: labels, evaluation, engineering, training."""
-    label = project["minutes"] / 60 * project["wage"]
+    label = one_label(project)
     return {
         "labels": project["examples"] * label,
         "evaluation": project["test_examples"] * label,
@@ -138,7 +143,7 @@ def once(project, service="ori-10b", table=None):
 
 def monthly(project, service="ori-10b", table=None):
     """What is paid each month for keeping the model good, in dollars: upkeep and retraining (serving apart)."""
-    label = project["minutes"] / 60 * project["wage"]
+    label = one_label(project)
     one = project["relabel"] * (project["examples"] + project["test_examples"]) * label + training(project, service, table)
     return {"upkeep": project["upkeep"] * project["engineer"], "retraining": project["retrainings"] / 12 * one}
 

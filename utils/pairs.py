@@ -96,8 +96,7 @@ def collate(items):
     labels = attention.pad([side["labels"] for side in sides], multiple=4, token=NO_LOSS).ids
     batch = {"input_ids": rows.ids, "labels": labels, "real": rows.real, "positions": rows.positions}
     if "lower" in sides[0]:
-        width = rows.ids.shape[1]
-        batch["lower"] = torch.stack([F.pad(side["lower"], (0, 0, 0, width - len(side["lower"]))) for side in sides])  # (2 B, T, hidden)
+        batch["lower"] = attention.pad_vectors([side["lower"] for side in sides], rows.ids.shape[1])  # (2 B, T, hidden)
     if "reference" in sides[0]:
         batch["reference"] = torch.tensor([side["reference"] for side in sides]).view(2, -1)
     return batch

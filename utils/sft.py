@@ -193,8 +193,7 @@ def collate(items):
     prefix = torch.zeros(1, 0, dtype=torch.long) if batch.prefix is None else batch.prefix
     collated = {"input_ids": batch.ids, "labels": wanted, "real": batch.real, "positions": batch.positions, "prefix": prefix}
     if "lower" in items[0]:
-        own = [item["lower"][shared:] for item in items]
-        collated["lower"] = torch.stack([F.pad(vectors, (0, 0, 0, batch.ids.shape[1] - len(vectors))) for vectors in own])
+        collated["lower"] = attention.pad_vectors([item["lower"][shared:] for item in items], batch.ids.shape[1])
         collated["lower_prefix"] = items[0]["lower"][None, :shared]
     return collated
 
