@@ -260,7 +260,7 @@ PLATFORMS = {
         bedrock,
         (
             "https://docs.aws.amazon.com/bedrock/latest/userguide/preparing-text-data.html",
-            "https://platform.claude.com/cookbook/finetuning-finetuning-on-bedrock",
+            "https://github.com/anthropics/claude-cookbooks/blob/main/finetuning/finetuning_on_bedrock.ipynb",
         ),
     ),
     "trl": Platform(trl, ("https://huggingface.co/docs/trl/dataset_formats",), one_format=True),
