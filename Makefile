@@ -53,8 +53,9 @@ labs: setup  ## clean the notebooks, write labs/ from solutions/
 results: setup  ## run the full experiments, write data/results/ (up to two hours)
 	@$(PY) -m utils.studies
 
-bench: setup  ## measure training, prediction and sweeps against what is usual (half an hour, alone on the machine)
+bench: setup  ## measure training, prediction, generation and sweeps against what is usual (an hour, alone on the machine)
 	@$(PY) -m tests.bench
+	@$(PY) -m tests.bench_sft --rows 32
 
 clean:  ## delete what runs produced (models and packages stay)
 	@rm -rf runs
