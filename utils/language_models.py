@@ -198,7 +198,7 @@ class LanguageModel:
 
     # ---- generating ----------------------------------------------------------------------------
 
-    def generate(self, conversations, max_new_tokens=96, temperature=0.0, seed=0, batch_size=32, stop=None):
+    def generate(self, conversations, max_new_tokens=96, temperature=0.0, seed=0, batch_size=64, stop=None):
         """One text per conversation, in their order.
 
         temperature: 0 takes the likeliest token each time (greedy), 1 samples as the model believes
