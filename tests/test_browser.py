@@ -61,7 +61,7 @@ def server(course, tmp_path_factory):
             urllib.request.urlopen(request, timeout=1)
             break
         except OSError:
-            if process.poll() is not None or time.time() - started > 120:
+            if process.poll() is not None or time.time() - started > 300:
                 pytest.fail("make lab did not start a server:\n" + (home / "lab.log").read_text())
             time.sleep(0.2)
     yield f"http://127.0.0.1:{port}", token
@@ -299,9 +299,9 @@ def test_each_widget_answers_mouse_and_keyboard(name, toys):
     pictured = [image.get_attribute("src") for image in picture.all()]
     for move, words in WIDGETS[name][1]:
         move(box)
-        expect(box).to_contain_text(words, timeout=60_000)
+        expect(box).to_contain_text(words, timeout=120_000)
     for before in pictured:
-        expect(picture).not_to_have_attribute("src", before, timeout=60_000)
+        expect(picture).not_to_have_attribute("src", before, timeout=120_000)
     toys.picture(f"widget-{name}")
     toys.assert_clean(toys.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.toJSON()"))
     assert toys.console == []
