@@ -12,9 +12,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import curve_fit
+from scipy.stats import t
 
 from utils.checks import lab_08
 from utils.feedback import NotYet
+from utils.growth import from_chance, power_law
 from utils.policies import MONTHS, policy_documents
 from utils.retrieval import Store
 from utils.runtime import ROOT
@@ -1341,10 +1344,165 @@ LAB_06 = {
     ],
 }
 
+def steps_by_factor(least, most, count, whole=round):
+    return [whole(least * (most / least) ** (i / (count - 1))) for i in range(count)]
+
+
+def drawn_rows(labels, n, seed, first=True, from_front=True):
+    order = [int(i) for i in np.random.default_rng(seed if from_front else seed + 1000 * n).permutation(len(labels))]
+    one_each = {}
+    for i in order:
+        one_each.setdefault(labels[i], i)
+    chosen = list(one_each.values()) if first else []
+    return (chosen + [i for i in order if i not in set(chosen)])[:n]
+
+
+def one_of_each_in_turn(labels, n, seed):
+    order, taken = drawn_rows(labels, len(labels), seed), Counter()
+    rank = {}
+    for i in order:
+        rank[i] = taken[labels[i]]
+        taken[labels[i]] += 1
+    return sorted(order, key=lambda i: rank[i])[:n]
+
+
+def around_mean(scores, ddof=1, root=True, share=0.975, factor=None):
+    k, mean = len(scores), float(np.mean(scores))
+    half = (factor or t.ppf(share, k - 1)) * np.std(scores, ddof=ddof) / (math.sqrt(k) if root else 1)
+    return mean, mean - half, mean + half
+
+
+def gains_of(sizes, scores, per=100, points=100, sign=1):
+    steps = zip(sizes, sizes[1:], scores, scores[1:], strict=False)
+    return [sign * points * (d - c) / ((b - a) / per if per else 1) for a, b, c, d in steps]
+
+
+def fitted(sizes, scores, floor, form=from_chance, top=1.0, whole=False, order=slice(None)):
+    bounds = (0, [top, 1e6, 5])
+    found = curve_fit(lambda n, *p: form(n, floor, *p), np.array(sizes, float), scores, p0=(0.9, 100, 1), bounds=bounds, maxfev=20_000)
+    return found if whole else tuple(found[0])[order]
+
+
+def turned_round(ceiling, half, rate, floor, target, inverse=True, from_floor=True, guard=True, upside=False, strict=False):
+    if guard and (target > ceiling if strict else target >= ceiling):
+        return math.inf
+    begin = floor if from_floor else 0
+    way = (target - begin) / (ceiling - begin)
+    odds = (1 - way) / way if upside else way / (1 - way)
+    return half * odds ** (1 / rate if inverse else rate)
+
+
+def missed(sizes, scores, floor, cut, fit, inside=lambda n, cut: n <= cut, at=-1, sign=1, points=100, given=None):
+    kept = [i for i, n in enumerate(sizes) if inside(n, cut)]
+    parameters = fit([sizes[i] for i in kept], [scores[i] for i in kept], floor if given is None else given)
+    return sign * points * (scores[at] - float(from_chance(float(sizes[at]), floor, *parameters)))
+
+
+def stopped(predict, have, batch, worth, price, most, points=100, late=False, since_start=False):
+    n, start = have, have
+    while n + batch <= most:
+        gain = points * (predict(n + batch) - predict(n))
+        if since_start:
+            gain = points * (predict(n + batch) - predict(start)) / ((n + batch - start) / batch)
+        if gain * worth <= batch * price:
+            return n + batch if late else n
+        n += batch
+    return most
+
+
+LAB_07 = {
+    "check_sizes_to_try": [
+        (lambda least, most, count: [round(n) for n in np.linspace(least, most, count)], "equal steps"),
+        (lambda least, most, count: steps_by_factor(least, most, count, float), "whole number"),
+        (lambda least, most, count: list(np.geomspace(least, most, count).round().astype(int)), "Python's own kind"),
+        (lambda least, most, count: steps_by_factor(least, most, count + 1)[:-1], "the last most = 320"),
+        (lambda least, most, count: [least * 2**i for i in range(count)], "only least and most|expect 49"),
+        (lambda least, most, count: steps_by_factor(least, most, count, int), "expect 49|the last most"),
+        (lambda least, most, count: least, "return a list"),
+        (lambda least, most, count: None, "returns nothing"),
+        (steps_by_factor, None),
+    ],
+    "check_draw_rows": [
+        (lambda labels, n, seed: list(np.random.default_rng(seed).integers(0, len(labels), n)), "came twice"),
+        (lambda labels, n, seed: drawn_rows(labels, n, seed, first=False), "one row of each label first"),
+        (lambda labels, n, seed: drawn_rows(labels, n, seed, from_front=False), "among the 40"),
+        (lambda labels, n, seed: drawn_rows(labels, n, 0), "every seed gave the same"),
+        (lambda labels, n, seed: drawn_rows(labels, n, int(np.random.default_rng().integers(1e6))), "the same seed gave other rows"),
+        (lambda labels, n, seed: [labels[i] for i in drawn_rows(labels, n, seed)], "return row numbers"),
+        (lambda labels, n, seed: drawn_rows(labels, n + 1, seed), "expect 3 row numbers"),
+        (one_of_each_in_turn, "take rows as they come"),
+        (lambda labels, n, seed: None, "returns nothing"),
+        (drawn_rows, None),
+    ],
+    "check_mean_interval": [
+        (lambda scores: around_mean(scores, root=False), "single runs scatter"),
+        (lambda scores: around_mean(scores, factor=1.96), "as for many runs"),
+        (lambda scores: around_mean(scores, ddof=0), "ddof=1"),
+        (lambda scores: around_mean(scores, share=0.95), "90 % interval"),
+        (lambda scores: (float(np.mean(scores)), min(scores), max(scores)), "smallest and the largest"),
+        (lambda scores: around_mean(scores)[1:], "return 3 numbers"),
+        (lambda scores: (around_mean(scores)[0], *around_mean(scores)[:0:-1]), "low should be below high"),
+        (lambda scores: None, "returns nothing"),
+        (around_mean, None),
+    ],
+    "check_gain_per_hundred": [
+        (lambda sizes, scores: gains_of(sizes, scores, per=None), "points of the whole step"),
+        (lambda sizes, scores: gains_of(sizes, scores, points=1), "a point is a hundredth"),
+        (lambda sizes, scores: gains_of(sizes, scores, sign=-1), "subtract the earlier"),
+        (lambda sizes, scores: gains_of(sizes, scores)[:2], "three steps"),
+        (lambda sizes, scores: gains_of(sizes, scores, per=1, points=1), "for one example"),
+        (lambda sizes, scores: gains_of(sizes, scores)[0], "return a list"),
+        (lambda sizes, scores: None, "returns nothing"),
+        (gains_of, None),
+    ],
+    "check_fit_growth": [
+        (lambda sizes, scores, floor: fitted(sizes, scores, floor, power_law, 1.0), "starts at the floor"),
+        (lambda sizes, scores, floor: fitted(sizes, scores, floor, whole=True), "only that"),
+        (lambda sizes, scores, floor: fitted(sizes, scores, 0.0), "floor is kept fixed|check the formula"),
+        (lambda sizes, scores, floor: fitted(sizes, scores, floor, order=slice(None, None, -1)), "the order is|between 0 and 1"),
+        (lambda sizes, scores, floor: fitted(sizes, scores, floor)[0], "return 3 numbers"),
+        (lambda sizes, scores, floor: None, "returns nothing"),
+        (fitted, None),
+    ],
+    "check_examples_needed": [
+        (lambda *known: turned_round(*known, inverse=False), "takes its inverse"),
+        (lambda *known: turned_round(*known, from_floor=False), "it begins at the floor"),
+        (lambda *known: turned_round(*known, upside=True), "upside down"),
+        (lambda *known: turned_round(*known, guard=False), "return math.inf|complex|expect math.inf"),
+        (lambda *known: turned_round(*known, strict=True), "return math.inf|expect math.inf"),
+        (lambda *known: None if known[4] >= known[0] else turned_round(*known), "returns nothing"),
+        (lambda *known: "400", "got str"),
+        (turned_round, None),
+    ],
+    "check_missed_by": [
+        (lambda *known: missed(*known, inside=lambda n, cut: True), "show the fit the score"),
+        (lambda *known: missed(*known, inside=lambda n, cut: n < cut), "cut itself among them"),
+        (lambda *known: missed(*known, sign=-1), "measured minus predicted"),
+        (lambda *known: missed(*known, points=1), "return points"),
+        (lambda *known: missed(*known, at=-2), "compare at the largest"),
+        (lambda *known: missed(*known, given=0.0), "hand the floor on"),
+        (lambda sizes, scores, floor, cut, fit: 0.4, "never calls fit"),
+        (lambda *known: None, "returns nothing"),
+        (missed, None),
+    ],
+    "check_stop_at": [
+        (lambda *known: stopped(*known, late=True), "not after"),
+        (lambda *known: stopped(*known, since_start=True), "since the beginning"),
+        (lambda *known: stopped(*known, points=1), "you stop at once"),
+        (lambda *known: known[-1], "you never stop"),
+        (lambda *known: stopped(*known) if known[3] > 1 else 200, "stop with the 100"),
+        (lambda *known: min(stopped(*known), 600), "stop at most = 700"),
+        (lambda *known: None, "returns nothing"),
+        (stopped, None),
+    ],
+}
+
+
 ANSWERS = {
     "lab_03": LAB_03,
     "lab_04": LAB_04,
     "lab_06": LAB_06,
+    "lab_07": LAB_07,
     "lab_08": LAB_08,
     "lab_09": LAB_09,
     "lab_10": LAB_10,

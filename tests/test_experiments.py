@@ -115,6 +115,8 @@ def test_reference_results_are_those_of_the_lessons_configuration(name):
 
 SAMPLED = {  # one run of each file, cheap enough to be computed again
     "E01": {"system": "TF-IDF", "n": 400},
+    "E02": {"trained": "head", "n": 64},
+    "E03": {"system": "TF-IDF", "n": 250},
     "E06": {"start": "TF-IDF", "n": 500},
     "E05": {"n": 200, "share": 0.4, "wrong": "left in"},
     "E15": {"n": 10},

@@ -56,9 +56,9 @@ FLOORS = [
         "portfolio",
         "briefs",
     ],
-    ["proof", "fewshot", "sft", "constrained", "feedback", "pairs"],
+    ["proof", "fewshot", "sft", "constrained", "feedback", "pairs", "growth"],
     ["quality", "preferences", "studies"],
-    ["widgets", "quizzes", "split_sizes", "decision_board", "checks"],
+    ["widgets", "quizzes", "split_sizes", "label_budget", "decision_board", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 MODULES = [path.relative_to(ROOT / "utils").with_suffix("").as_posix() for path in sorted((ROOT / "utils").rglob("*.py"))]

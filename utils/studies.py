@@ -19,6 +19,7 @@ from utils.curation import flattered, label_noise, narrow_sample
 from utils.data import load, sample
 from utils.desk import PILOT, TICKET_FIELDS, desk_data, score_triage, triage_messages
 from utils.experiments import configurations, fingerprint, read_results, sweep, write_results
+from utils.growth import by_heart, by_mood
 from utils.language_models import LanguageModel
 from utils.lora import add_lora, linear_layers
 from utils.models import checksum, freeze, load_tokenizer, random_twin
@@ -220,6 +221,8 @@ def tickets(dataset):
     """A data set in its usual three splits; "general-text" has its topic as label, "triage-pilot" holds the desk's chats."""
     if dataset == "triage-pilot":
         return desk_data("triage", TICKET_FIELDS, intents=PILOT)
+    if dataset == "fernhill-mood":
+        return by_mood(load("fernhill-tickets"))
     return load(ROOT / "data" / "general_text.jsonl", label="topic") if dataset == "general-text" else load(dataset)
 
 
@@ -233,6 +236,24 @@ STUDIES = {
             {"system": ["frozen encoder", "TF-IDF"], "n": [24, 50, 100, 200, 400, 800, 1200, 2000]},
             20,
             {"system": ["frozen encoder", "TF-IDF"], "n": [50, 400]},
+        ),
+        Study(
+            "E02",
+            "When does a model learn its examples by heart, and what does it cost on unseen ones?",
+            by_heart,
+            [{"trained": "full", "n": n} for n in (32, 64)] + [{"trained": "head", "n": 64}],
+            3,
+            [{"trained": "head", "n": 64}],
+            dataset="fernhill-mood",
+        ),
+        Study(
+            "E03",
+            "How many examples does a job with two answers need: is a ticket negative or not?",
+            learning_curve,
+            {"system": ["frozen encoder", "TF-IDF"], "n": [16, 32, 64, 125, 250, 500, 1000, 2000]},
+            20,
+            {"system": ["frozen encoder", "TF-IDF"], "n": [32, 250]},
+            dataset="fernhill-mood",
         ),
         Study(
             "E05",
