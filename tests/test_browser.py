@@ -199,8 +199,12 @@ import sys
 sys.path.insert(0, "..")
 from types import SimpleNamespace as Toy
 
+import numpy as np
+
 from utils.decide import Answers
 from utils.decision_board import decision_board
+from utils.growth import Curve
+from utils.label_budget import label_budget
 from utils.quizzes import quiz
 from utils.split_sizes import split_sizes
 from utils.stats import Interval
@@ -234,6 +238,14 @@ WIDGETS = {  # those that the tests above leave out: a cell; then what a learner
     "layers": (
         """layer_explorer({"full": {"query": 0.1, "key": 0.2}, "head": {"query": 0.0, "key": 0.0}})""",
         [(lambda box: box.get_by_role("button", name="head").click(), "")],
+    ),
+    "budget": (
+        """label_budget(Curve("from chance", 0.05, (0.7, 150, 1), np.array([(0.7, 150, 1)] * 9), (50, 100, 200, 400), 9), 0.5)""",
+        [
+            (lambda box: box.get_by_label("dollars an hour").fill("60"), "$"),
+            (lambda box: box.locator(".noUi-handle").press("End"), "99% is out of reach"),
+            (lambda box: box.locator(".noUi-handle").press("Home"), "6% takes about"),
+        ],
     ),
     "sizes": ("split_sizes()", [(lambda box: box.locator(".noUi-handle").first.press("Home"), "20 messages judge, 80 remain")]),
     "rungs": (
