@@ -55,6 +55,8 @@ FLOORS = [
         "memo",
         "portfolio",
         "briefs",
+        "cards",
+        "general",
     ],
     ["proof", "fewshot", "sft", "constrained", "feedback", "pairs", "growth"],
     ["quality", "preferences", "studies"],
