@@ -69,8 +69,10 @@ def test_the_gain_of_a_step_is_surer_than_its_two_ends():
 
 
 def test_more_draws_make_it_surer():
-    wide, narrow = (fit_curve(runs_of(seeds=seeds, noise=0.02), 0.05).predict(3000) for seeds in (6, 60))
-    assert narrow.high - narrow.low < 0.6 * (wide.high - wide.low)
+    few = runs_of(seeds=6, noise=0.02)
+    many = pd.concat([few.assign(seed=few["seed"] + 6 * copy) for copy in range(10)])
+    wide, narrow = (fit_curve(runs, 0.05).predict(3000) for runs in (few, many))
+    assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
 
 
 def test_sizes_out_of_bounds_take_no_part_in_the_fit():
