@@ -1344,6 +1344,7 @@ LAB_06 = {
     ],
 }
 
+
 def steps_by_factor(least, most, count, whole=round):
     return [whole(least * (most / least) ** (i / (count - 1))) for i in range(count)]
 

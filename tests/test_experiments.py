@@ -119,9 +119,12 @@ SAMPLED = {  # one run of each file, cheap enough to be computed again
     "E03": {"system": "TF-IDF", "n": 250},
     "E06": {"start": "TF-IDF", "n": 500},
     "E05": {"n": 200, "share": 0.4, "wrong": "left in"},
+    "E10": {"system": "retrieval"},
+    "E11": {"facts": 5, "count": 1, "silences": 0},
     "E15": {"n": 10},
     "E19": {"pair": "same recipe twice", "n": 50},
     "E21": {"how": "copies", "share": 0.3},
+    "E27": {"retrieval": False, "tuned": False},
     "E28": {"trained": "all", "rank": 8, "lr": 0.002},
     "E29": {"kind": "int8", "n": 24},
     "E36": {"left_out": "nothing"},
@@ -135,7 +138,7 @@ def test_a_sampled_reference_run_comes_out_again(name):
     point = SAMPLED[name]
     same = runs[(runs[list(point)] == point.values()).all(axis=1)]
     again = study.function(**point, seed=0, data=tickets(study.dataset), model_id=study.model_id)
-    compared = (set(again) & set(same.select_dtypes("number"))) - {"judged"}
+    compared = (set(again) & set(same.select_dtypes("number"))) - {"judged", "update_seconds"}
     assert compared
     for column in compared:
         values = same[column]  # one run has no spread: another machine's rounding moves it by less than a hundredth

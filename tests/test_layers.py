@@ -58,9 +58,11 @@ FLOORS = [
         "cards",
         "general",
     ],
-    ["proof", "fewshot", "sft", "constrained", "feedback", "pairs", "growth"],
-    ["quality", "preferences", "studies"],
-    ["widgets", "quizzes", "split_sizes", "label_budget", "decision_board", "checks"],
+    ["proof", "fewshot", "sft", "constrained", "feedback", "pairs", "growth", "fact_marks"],
+    ["quality", "preferences", "facts"],
+    ["fact_studies"],
+    ["studies"],
+    ["update_board", "widgets", "quizzes", "split_sizes", "label_budget", "decision_board", "checks"],
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 MODULES = [path.relative_to(ROOT / "utils").with_suffix("").as_posix() for path in sorted((ROOT / "utils").rglob("*.py"))]

@@ -91,7 +91,7 @@ def show_table(table):
     """A pandas table to be read by eye: text to the left, whole, without row numbers."""
     left = {"text-align": "left", "white-space": "pre-wrap"}
     heads = [{"selector": "th", "props": "text-align: left"}]
-    return table.style.hide(axis="index").set_properties(**left).set_table_styles(heads)
+    return table.reset_index(drop=True).style.hide(axis="index").set_properties(**left).set_table_styles(heads)
 
 
 def plot_losses(train, validation, best=None, ax=None):

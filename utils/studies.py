@@ -19,6 +19,8 @@ from utils.curation import flattered, label_noise, narrow_sample
 from utils.data import load, sample
 from utils.desk import PILOT, TICKET_FIELDS, desk_data, score_triage, triage_messages
 from utils.experiments import configurations, fingerprint, read_results, sweep, write_results
+from utils.fact_studies import facts_change, facts_taught, retrieval_and_tuning
+from utils.facts import facts_data
 from utils.growth import by_heart, by_mood
 from utils.language_models import LanguageModel
 from utils.lora import add_lora, linear_layers
@@ -183,6 +185,13 @@ def form_learned(n, seed, data, model_id):
     return {**{name: float(np.mean(marks)) for name, marks in scores.items()}, "judged": JUDGED}
 
 
+TEACHING = [  # of E11: facts, wordings of each, and questions among the lessons that nobody can answer
+    *({"facts": facts, "count": 1, "silences": 0} for facts in (0, 5, 10, 20, 40)),
+    {"facts": 40, "count": 4, "silences": 0},
+    {"facts": 40, "count": 4, "silences": 10},
+]
+
+
 @dataclass(frozen=True)
 class Study:
     """One experiment: its question, the function that computes one run, grid and seeds, and a small grid for a quick look."""
@@ -218,7 +227,9 @@ class Study:
 
 @functools.cache
 def tickets(dataset):
-    """A data set in its usual three splits; "general-text" has its topic as label, "triage-pilot" holds the desk's chats."""
+    """A data set in its usual three splits; "general-text" has its topic as label; "triage-pilot" the desk's chats, "facts" its facts."""
+    if dataset == "facts":
+        return facts_data()
     if dataset == "triage-pilot":
         return desk_data("triage", TICKET_FIELDS, intents=PILOT)
     if dataset == "fernhill-mood":
@@ -272,6 +283,26 @@ STUDIES = {
             {"start": ["TF-IDF", "pretrained", "random"], "n": [100]},
         ),
         Study(
+            "E10",
+            "What does a price change leave behind: in a tuned model, in a store, in both?",
+            facts_change,
+            {"system": ["tuned", "retuned", "retrieval", "untuned + retrieval", "tuned + retrieval"]},
+            1,
+            {"system": ["retrieval"]},
+            dataset="facts",
+            model_id="smollm2",
+        ),
+        Study(
+            "E11",
+            "How far do taught facts carry, and does the model make up less or more as it is taught more of them?",
+            facts_taught,
+            TEACHING,
+            1,
+            TEACHING[:1],
+            dataset="facts",
+            model_id="smollm2",
+        ),
+        Study(
             "E15",
             "How many examples does a language model need until its answers have the right form, and until they are right?",
             form_learned,
@@ -296,6 +327,16 @@ STUDIES = {
             [{"how": "copies", "share": share} for share in (0.1, 0.3)] + [{"how": "choice", "share": share} for share in (0.1, 0.2, 0.5)],
             6,
             [{"how": "copies", "share": 0.3}],
+        ),
+        Study(
+            "E27",
+            "Retrieval and tuning, with and without each other: which brings the facts, and which the form?",
+            retrieval_and_tuning,
+            {"retrieval": [False, True], "tuned": [False, True]},
+            1,
+            {"retrieval": [False], "tuned": [False]},
+            dataset="facts",
+            model_id="smollm2",
         ),
         Study(
             "E28",
