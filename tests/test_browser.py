@@ -205,9 +205,12 @@ from utils.decide import Answers
 from utils.decision_board import decision_board
 from utils.growth import Curve
 from utils.label_budget import label_budget
+from utils.passages import Document
 from utils.quizzes import quiz
+from utils.retrieval import Store
 from utils.split_sizes import split_sizes
 from utils.stats import Interval
+from utils.update_board import update_board
 from utils.widgets import adapter_dials, before_after, curve_slider, layer_explorer, rung_chooser, token_explorer
 
 
@@ -225,6 +228,15 @@ def about(share):
 
 def scribe(name):
     return Toy(generate=lambda chats, max_new_tokens: [f"{name}: {chat}" for chat in chats])
+
+
+def letters(texts):
+    return np.array([[text.lower().count(letter) + 0.1 for letter in "abcdefghijklmnopqrstuvwxyz"] for text in texts])
+
+
+letters.name = "letters"
+shop = Document("post", "# Post\\n\\nA parcel costs £4.95.", "2026-03-01")
+recalls = Toy(generate=lambda chats, length, stop: ["£4.95"], log_likelihood=lambda chats, texts: ([-0.1], [3]))
 """
 WIDGETS = {  # those that the tests above leave out: a cell; then what a learner does, and the words that this brings
     "curves": (
@@ -273,6 +285,14 @@ WIDGETS = {  # those that the tests above leave out: a cell; then what a learner
             (lambda box: box.locator("textarea").press_sequentially(" dd <b>"), ""),
             (lambda box: box.get_by_role("button", name="reply").click(), ""),
             (lambda box: box.get_by_role("button", name="Ask both").click(), "tuned: where? dd <b>"),
+        ],
+    ),
+    "update": (
+        """update_board(Store("toys.sqlite", letters), None, recalls, [shop], "What does a parcel cost?", "2026-03-01")""",
+        [
+            (lambda box: box.get_by_role("button", name="Save and ask both").click(), "A parcel costs £4.95."),
+            (lambda box: box.locator("textarea").fill("# Post\n\nA parcel costs £1 <b>."), ""),
+            (lambda box: box.get_by_role("button", name="Save and ask both").click(), "A parcel costs £1 <b>."),
         ],
     ),
     "dials": (
