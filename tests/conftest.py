@@ -32,6 +32,23 @@ def tiny(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="module")
+def sharp_decoder(tmp_path_factory):
+    """A decoder whose random weights are large, so that its likeliest tokens differ from row to row and some end early."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny_model(tmp_path_factory.mktemp("decoder"), "decoder")
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.ndim == 2:
+                weight.normal_(0, 0.4)
+    network.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def toy_data():
     """Three labels, each told by one word; a tiny model learns them in seconds."""

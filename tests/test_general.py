@@ -23,22 +23,7 @@ from utils.general import (
     surprise,
 )
 from utils.language_models import LanguageModel
-from utils.models import tiny_model
 from utils.prompts import encode_prompt
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A decoder whose random weights are large, so that its scores differ."""
-    folder = tiny_model(tmp_path_factory.mktemp("decoder"), "decoder")
-    network = AutoModelForCausalLM.from_pretrained(folder)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for weight in network.parameters():
-            if weight.ndim == 2:
-                weight.normal_(0, 0.4)
-    network.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +46,8 @@ def alone(network, tokenizer, chat, option):
 
 
 @pytest.mark.parametrize("examples", [0, 2])
-def test_options_read_side_by_side_score_as_each_alone(folder, data, examples):
-    model, stock = LanguageModel.load(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+def test_options_read_side_by_side_score_as_each_alone(sharp_decoder, data, examples):
+    model, stock = LanguageModel.load(sharp_decoder), AutoModelForCausalLM.from_pretrained(sharp_decoder).eval()
     rows = [data["questions"][i] for i in (3, 0, 7, 24)]
     shown = [data["questions"][i] for i in range(100, 100 + examples)]
     found = option_nats(model, rows, shown, batch_size=3)
@@ -73,10 +58,10 @@ def test_options_read_side_by_side_score_as_each_alone(folder, data, examples):
     assert np.ptp([nats.max() for nats in found]) > 0.01
 
 
-def test_plain_text_has_question_and_answer_on_two_lines(folder, data):
+def test_plain_text_has_question_and_answer_on_two_lines(sharp_decoder, data):
     model, stock, rows = (
-        LanguageModel.load(folder),
-        AutoModelForCausalLM.from_pretrained(folder).eval(),
+        LanguageModel.load(sharp_decoder),
+        AutoModelForCausalLM.from_pretrained(sharp_decoder).eval(),
         [data["questions"][i] for i in (3, 0)],
     )
     solved, found = data["questions"][9], option_nats(model, rows, [data["questions"][9]], plain=True)
@@ -87,8 +72,8 @@ def test_plain_text_has_question_and_answer_on_two_lines(folder, data):
         )
 
 
-def test_one_question_alone_is_read_as_among_others(folder, data):
-    model, rows = LanguageModel.load(folder), [data["questions"][i] for i in (5, 6)]
+def test_one_question_alone_is_read_as_among_others(sharp_decoder, data):
+    model, rows = LanguageModel.load(sharp_decoder), [data["questions"][i] for i in (5, 6)]
     np.testing.assert_allclose(option_nats(model, rows[:1])[0], option_nats(model, rows)[0], rtol=1e-4, atol=1e-4)
 
 
@@ -119,8 +104,8 @@ def test_a_paragraph_is_its_first_words_and_the_rest(data):
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_surprise_is_what_each_paragraph_alone_says(folder, data, plain):
-    model, stock = LanguageModel.load(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+def test_surprise_is_what_each_paragraph_alone_says(sharp_decoder, data, plain):
+    model, stock = LanguageModel.load(sharp_decoder), AutoModelForCausalLM.from_pretrained(sharp_decoder).eval()
     rows, shown = [data["texts"][i] for i in (0, 3)], [data["texts"][8]]
     for row, nats in zip(rows, surprise(model, rows, shown, plain), strict=True):
         begins, goes_on = pair(row)
@@ -130,10 +115,10 @@ def test_surprise_is_what_each_paragraph_alone_says(folder, data, plain):
         np.testing.assert_allclose(nats, -alone(stock, model.tokenizer, asked, goes_on) / tokens, rtol=1e-4)
 
 
-def test_surprise_falls_for_what_was_learned(folder, data):
+def test_surprise_falls_for_what_was_learned(sharp_decoder, data):
     row = data["texts"][0]
-    before = surprise(LanguageModel.load(folder), [row])[0]
-    model = LanguageModel.load(folder)
+    before = surprise(LanguageModel.load(sharp_decoder), [row])[0]
+    model = LanguageModel.load(sharp_decoder)
     learner = torch.optim.Adam(model.network.parameters(), lr=1e-2)
     for _ in range(15):
         text = model.tokenizer(pair(row)[1], return_tensors="pt", add_special_tokens=False)["input_ids"]

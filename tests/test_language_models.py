@@ -20,20 +20,6 @@ TEXTS = ["where is my tent", "a", "refund me now please", "the zip of my bag bro
 CHATS = [zero_shot(SYSTEM, text) for text in TEXTS]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A decoder whose random weights are large, so that its likeliest tokens differ from row to row and some end early."""
-    folder = tiny_model(tmp_path_factory.mktemp("decoder"), "decoder")
-    network = AutoModelForCausalLM.from_pretrained(folder)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for weight in network.parameters():
-            if weight.ndim == 2:
-                weight.normal_(0, 0.4)
-    network.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def float32(monkeypatch):
     """Exact comparisons need full-width numbers."""
@@ -41,13 +27,13 @@ def float32(monkeypatch):
 
 
 @pytest.fixture
-def model(folder):
-    return LanguageModel.load(folder)
+def model(sharp_decoder):
+    return LanguageModel.load(sharp_decoder)
 
 
 @pytest.fixture(scope="module")
-def stock(folder):
-    return AutoModelForCausalLM.from_pretrained(folder).eval()
+def stock(sharp_decoder):
+    return AutoModelForCausalLM.from_pretrained(sharp_decoder).eval()
 
 
 def alone(stock, tokenizer, chat, n):
@@ -191,9 +177,9 @@ def test_filled_json_is_valid_and_each_value_the_likeliest(model):
 # ---- adapters ------------------------------------------------------------------------------------
 
 
-def with_adapter(folder, **options):
+def with_adapter(sharp_decoder, **options):
     """A model with an adapter that changes something."""
-    model = LanguageModel.load(folder)
+    model = LanguageModel.load(sharp_decoder)
     model.network = attach(model.network, rank=4, **options)
     torch.manual_seed(1)
     for name, weight in model.network.named_parameters():
@@ -202,19 +188,19 @@ def with_adapter(folder, **options):
     return model
 
 
-def test_a_saved_adapter_is_loaded_onto_its_base(folder, tmp_path):
-    model = with_adapter(folder)
+def test_a_saved_adapter_is_loaded_onto_its_base(sharp_decoder, tmp_path):
+    model = with_adapter(sharp_decoder)
     expected = model.log_likelihood(CHATS, TEXTS)[0]
-    assert not np.allclose(expected, LanguageModel.load(folder).log_likelihood(CHATS, TEXTS)[0])
+    assert not np.allclose(expected, LanguageModel.load(sharp_decoder).log_likelihood(CHATS, TEXTS)[0])
     saved = model.save(tmp_path / "adapter")
     assert not (saved / "model.safetensors").exists()
-    for again in (LanguageModel.load(folder, saved), LanguageModel.load(saved), model.merge()):
+    for again in (LanguageModel.load(sharp_decoder, saved), LanguageModel.load(saved), model.merge()):
         np.testing.assert_allclose(again.log_likelihood(CHATS, TEXTS)[0], expected, rtol=1e-4)
     assert model.network is not model.plain, "merging makes a copy"
 
 
-def test_an_adapter_of_another_base_is_refused(folder, tmp_path):
-    saved = with_adapter(folder).save(tmp_path / "adapter")
+def test_an_adapter_of_another_base_is_refused(sharp_decoder, tmp_path):
+    saved = with_adapter(sharp_decoder).save(tmp_path / "adapter")
     other = tiny_model(tmp_path / "other", "decoder", seed=9)
     with pytest.raises(ValueError, match=r"this adapter was trained on .*decoder.*, not on .*other"):
         LanguageModel.load(other, saved)
@@ -222,18 +208,18 @@ def test_an_adapter_of_another_base_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="load it with that base model"):
         LanguageModel.load(other, saved)
     with pytest.raises(ValueError, match="no adapter here"):
-        LanguageModel.load(folder, tmp_path)
+        LanguageModel.load(sharp_decoder, tmp_path)
 
 
-def test_a_whole_model_is_saved_and_loaded(folder, tmp_path):
-    merged = with_adapter(folder).merge()
+def test_a_whole_model_is_saved_and_loaded(sharp_decoder, tmp_path):
+    merged = with_adapter(sharp_decoder).merge()
     again = LanguageModel.load(merged.save(tmp_path / "merged"))
     np.testing.assert_allclose(again.perplexity(TEXTS), merged.perplexity(TEXTS), rtol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [None, 1])
-def test_quick_adapters_give_peft_s_loss_and_gradients(folder, layers):
-    model, ids = with_adapter(folder, layers=layers), torch.randint(5, 90, (3, 12))
+def test_quick_adapters_give_peft_s_loss_and_gradients(sharp_decoder, layers):
+    model, ids = with_adapter(sharp_decoder, layers=layers), torch.randint(5, 90, (3, 12))
 
     def loss_and_gradients():
         model.network.zero_grad()
@@ -259,11 +245,11 @@ def test_quick_adapters_give_peft_s_loss_and_gradients(folder, layers):
     assert loss_and_gradients()[0] == expected
 
 
-def test_too_many_layers_are_refused(folder):
+def test_too_many_layers_are_refused(sharp_decoder):
     with pytest.raises(ValueError, match="layers must be 1 to 2"):
-        attach(LanguageModel.load(folder).network, layers=3)
+        attach(LanguageModel.load(sharp_decoder).network, layers=3)
 
 
-def test_the_tokenizer_of_a_saved_adapter_keeps_its_template(folder, tmp_path):
-    saved = with_adapter(folder).save(tmp_path / "adapter")
-    assert encode_prompt(load_tokenizer(saved), CHATS[0]) == encode_prompt(load_tokenizer(folder), CHATS[0])
+def test_the_tokenizer_of_a_saved_adapter_keeps_its_template(sharp_decoder, tmp_path):
+    saved = with_adapter(sharp_decoder).save(tmp_path / "adapter")
+    assert encode_prompt(load_tokenizer(saved), CHATS[0]) == encode_prompt(load_tokenizer(sharp_decoder), CHATS[0])

@@ -54,10 +54,8 @@ def facts_taught(facts, count, silences, seed, data, model_id):
     0 facts is the model as it comes. Each seed teaches other facts; up to 40 of them are asked, and the unanswerable ones of the test part.
     """
     taught, nobody = known(data["test"], facts or CHANGED, seed), unknown(data["test"])
-    model = LanguageModel.load(model_id)
-    if facts:
-        messages = lessons(taught, "v1", count) + lessons(unknown(data["validation"])[:silences], "v1", count)
-        model = taught_model(model_id, messages, READINGS // count, seed)
+    messages = lessons(taught, "v1", count) + lessons(unknown(data["validation"])[:silences], "v1", count)
+    model = taught_model(model_id, messages, READINGS // count, seed) if facts else LanguageModel.load(model_id)
     found = {"inverted": inverted(model, taught[:CHANGED], data["test"])}
     for name, some in (("", taught[:CHANGED]), (NOBODY, nobody)):
         for kind in ASKED:
@@ -91,8 +89,11 @@ def facts_change(system, seed, data, model_id):
     """
     facts = known(data["test"], CHANGED, seed)
     rows, found = asked(facts, ["as written"]), {}
-    model = LanguageModel.load(model_id)
-    if system not in ("retrieval", "untuned + retrieval"):
+    if system == "retrieval":
+        model = None  # a sentence is quoted, nobody reads
+    elif system == "untuned + retrieval":
+        model = LanguageModel.load(model_id)
+    else:
         model = taught_model(model_id, lessons(facts, "v1"), seed=seed)
     if system == "retuned":
         changed = [fact for fact in facts if fact["v1"] != fact["v2"]]
@@ -100,7 +101,7 @@ def facts_change(system, seed, data, model_id):
             run = teach(model.save(folder), lessons(changed, "v2"), seed=seed)
         model, found["update_seconds"] = run.model.merge(), run.seconds
     if "retrieval" in system:
-        replies, found["update_seconds"] = after_update(None if system == "retrieval" else model, rows, data)
+        replies, found["update_seconds"] = after_update(model, rows, data)
     else:
         replies = ask(model, chats(rows))
         found["v1"] = mark(replies, rows, "v1")  # nobody has told it the day, so its answers of June are those of August
@@ -140,12 +141,13 @@ def retrieval_and_tuning(retrieval, tuned, seed, data, model_id):
 
     The tuning shows how answers are read off passages, on facts of the other part: none of those that are asked is taught.
     """
-    model = LanguageModel.load(model_id)
     rows = asked(known(data["test"], CHANGED, seed), ["as written"])
     with tempfile.TemporaryDirectory(dir=runs_dir()) as folder:
         store = open_store(Path(folder) / "policies.sqlite", data["documents"])
         if tuned:
             model = taught_model(model_id, read_off(store, known(data["validation"], 40), data), FORM_READINGS, seed)
+        else:
+            model = LanguageModel.load(model_id)
         passages = [store.search(row["question"], k=1, on=DAYS["v2"])[0] if retrieval else None for row in rows]
         store.close()
     replies = ask(model, [form_chat(row["question"], passage) for row, passage in zip(rows, passages, strict=True)], 32)
